@@ -12,18 +12,28 @@
 
 enum { EVENTS_KEPT = 1000 };
 
+struct event {
+        const char *name, *account; /* of who emits, then of `json`; by a recipe: static, and `own` */
+        char *own;
+        uint64_t number;
+        time_t time;
+        const struct event_recipe *recipe; /* NULL: `text` or `json` is there */
+        void *of;
+        char *text; /* the JSON text: a quarter of its object's size */
+        json_t *json;
+};
+
 struct subscription {
-        void (*hear)(void *ctx, json_t *event);
+        void (*hear)(void *ctx, struct event *event);
         void *ctx;
         bool gone; /* unsubscribed while an event was being told */
         struct subscription *next;
 };
 
 static struct {
-        char *kept[EVENTS_KEPT]; /* ring: the JSON text of event number n, a quarter of its object's size,
-                                    lies at n % EVENTS_KEPT */
-        uint64_t next;           /* number of the next event */
-        uint64_t epoch;          /* tells this run of the daemon from others in a cursor */
+        struct event *kept[EVENTS_KEPT]; /* ring: event number n lies at n % EVENTS_KEPT */
+        uint64_t next;                   /* number of the next event */
+        uint64_t epoch;                  /* tells this run of the daemon from others in a cursor */
         struct subscription *subscriptions;
         unsigned telling;
 } events;
@@ -49,26 +59,26 @@ static void sweep_gone(void)
         }
 }
 
+static void event_free(struct event *event)
+{
+        if (!event)
+                return;
+        free(event->own);
+        free(event->of);
+        free(event->text);
+        json_decref(event->json);
+        free(event);
+}
+
 void events_close(void)
 {
         for (struct subscription *one = events.subscriptions; one; one = one->next)
                 one->gone = true;
         sweep_gone();
         for (size_t i = 0; i < EVENTS_KEPT; i++) {
-                free(take(events.kept[i]));
+                event_free(take(events.kept[i]));
         }
         events.next = 0;
-}
-
-static void keep(const json_t *event)
-{
-        char **slot = &events.kept[events.next % EVENTS_KEPT];
-
-        free(*slot);
-        *slot = json_dumps(event, JSON_COMPACT);
-        if (!*slot)
-                abort();
-        events.next++;
 }
 
 json_t *event_new(const char *name, const char *cursor, time_t time, const char *account, json_t *data,
@@ -92,27 +102,103 @@ char *event_received_text(const char *account, const char *subject)
         return text_of("%s received a message: %s", account, subject ? subject : "(no subject)");
 }
 
-void event_emit(const char *name, const char *account, json_t *data, const char *format, ...)
+static json_t *made(const struct event *event, json_t *data, const char *text)
 {
-        char *text = NULL, cursor[48];
+        char cursor[48];
 
-        va_list args;
-        va_start(args, format);
-        if (vasprintf(&text, format, args) < 0)
+        (void)snprintf(cursor, sizeof cursor, "%" PRIx64 ".%" PRIu64, events.epoch, event->number);
+        return event_new(event->name, cursor, event->time, event->account, data, text);
+}
+
+const char *event_name(const struct event *event)
+{
+        return event->name;
+}
+
+const char *event_account(const struct event *event)
+{
+        return event->account;
+}
+
+json_t *event_json(struct event *event)
+{
+        if (event->json)
+                return event->json;
+        if (event->text) {
+                event->json = json_loads(event->text, 0, NULL);
+                event->name = json_string_value(json_object_get(event->json, "event"));
+                event->account = json_string_value(json_object_get(event->json, "account"));
+        } else {
+                scoped(scoped_free) char *text = event->recipe->text(event->of);
+                event->json = made(event, event->recipe->data(event->of), text);
+        }
+        if (!event->json)
                 abort();
-        va_end(args);
-        (void)snprintf(cursor, sizeof cursor, "%" PRIx64 ".%" PRIu64, events.epoch, events.next);
-        json_t *event = event_new(name, cursor, loop_wall(), account, data, text);
-        free(text);
-        keep(event);
+        return event->json;
+}
 
+/* What is not kept is borrowed, or easily made again. */
+static void told(struct event *event)
+{
+        json_decref(take(event->json));
+        if (event->text)
+                event->name = event->account = NULL;
+}
+
+static void tell(struct event *event)
+{
         events.telling++;
         for (struct subscription *one = events.subscriptions; one; one = one->next)
                 if (!one->gone)
                         one->hear(one->ctx, event);
-        json_decref(event);
         if (--events.telling == 0)
                 sweep_gone();
+        told(event);
+}
+
+/* A subscriber may emit another one meanwhile. */
+static void tell_and_keep(struct event *event)
+{
+        struct event **slot = &events.kept[event->number % EVENTS_KEPT];
+
+        tell(event);
+        event_free(*slot);
+        *slot = event;
+}
+
+static struct event *next_event(const char *name, const char *account)
+{
+        struct event *event = new_object(struct event);
+
+        *event = (struct event){
+                .name = name, .account = account, .number = events.next++, .time = loop_wall()
+        };
+        return event;
+}
+
+void event_emit(const char *name, const char *account, json_t *data, const char *format, ...)
+{
+        struct event *event = next_event(name, account);
+        va_list args;
+
+        va_start(args, format);
+        scoped(scoped_free) char *text = text_of_list(format, args);
+        va_end(args);
+        event->json = made(event, data, text);
+        event->text = json_dumps(event->json, JSON_COMPACT);
+        if (!event->text)
+                abort();
+        tell_and_keep(event);
+}
+
+void event_emit_of(const char *name, const char *account, const struct event_recipe *recipe, void *of)
+{
+        struct event *event = next_event(name, NULL);
+
+        event->account = event->own = copy_text(account);
+        event->recipe = recipe;
+        event->of = of;
+        tell_and_keep(event);
 }
 
 /* The number after the cursor; the oldest kept one when the cursor is of another run or too old. */
@@ -129,15 +215,17 @@ static uint64_t number_after(const char *cursor)
 
 static void tell_kept(const struct subscription *one, uint64_t number)
 {
-        json_t *event = json_loads(events.kept[number % EVENTS_KEPT], 0, NULL);
+        struct event *event = events.kept[number % EVENTS_KEPT];
 
-        if (!event)
-                abort();
+        if (!event || event->number != number) /* it is being told */
+                return;
+        (void)event_json(event); /* has its name */
         one->hear(one->ctx, event);
-        json_decref(event);
+        told(event);
 }
 
-struct subscription *events_subscribe(const char *cursor, void (*hear)(void *ctx, json_t *event), void *ctx)
+struct subscription *events_subscribe(const char *cursor, void (*hear)(void *ctx, struct event *event),
+                                      void *ctx)
 {
         struct subscription *one = new_object(struct subscription);
 

@@ -32,15 +32,15 @@ static bool wanted(const json_t *list, const char *name, bool beginning)
         return false;
 }
 
-static void hear(void *ctx, json_t *event)
+static void hear(void *ctx, struct event *event)
 {
         struct monitor *monitor = ctx;
 
-        if (!wanted(monitor->events, json_string_value(json_object_get(event, "event")), true) ||
-            !wanted(monitor->accounts, json_string_value(json_object_get(event, "account")), false))
+        if (!wanted(monitor->events, event_name(event), true) ||
+            !wanted(monitor->accounts, event_account(event), false))
                 return;
         json_t *reply = json_object();
-        json_put(reply, "event", json_incref(event));
+        json_put(reply, "event", json_incref(event_json(event)));
         call_reply_part(monitor->call, reply);
 }
 

@@ -165,16 +165,25 @@ static void look_now(void *ctx)
 }
 
 /* Anything told of this message or of an account is a reason to look. */
-static void hear(void *ctx, json_t *event)
+static bool may_concern(const struct waiter *waiting, struct event *event)
+{
+        const char *name = event_name(event);
+
+        if (strcmp(name, "account.status") == 0 || strcmp(name, "account.deleted") == 0 ||
+            strcmp(name, "queue.changed") == 0)
+                return true;
+        if (strcmp(name, "mail.received") == 0)
+                return false;
+        const json_t *data = json_object_get(event_json(event), "data");
+        return same_text(json_string_value(json_object_get(data, "id")), waiting->id);
+}
+
+static void hear(void *ctx, struct event *event)
 {
         struct waiter *waiting = ctx;
-        const char *name = json_string_value(json_object_get(event, "event"));
-        const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
 
-        if (strcmp(name, "account.status") != 0 && strcmp(name, "account.deleted") != 0 &&
-            strcmp(name, "queue.changed") != 0 && !same_text(id, waiting->id))
-                return;
-        look_now(waiting);
+        if (may_concern(waiting, event))
+                look_now(waiting);
 }
 
 void on_wait_message(struct call *call)

@@ -31,6 +31,20 @@ void fetching_know_own_mail(own_mail_test *test)
 
 /* ---- storing ---- */
 
+static json_t *received_data(const void *of)
+{
+        return inbox_message_json(of);
+}
+
+static char *received_text(const void *of)
+{
+        const struct inbox_message *message = of;
+
+        return event_received_text(message->account, message->subject);
+}
+
+static const struct event_recipe received_recipe = { received_data, received_text };
+
 static void announce(struct fetching *fetching, const struct delivered *message)
 {
         struct subject subject = fetching_subject(fetching);
@@ -42,9 +56,8 @@ static void announce(struct fetching *fetching, const struct delivered *message)
                   message->handed_on ? prop_text(&fetching->account->values, PROP_DELIVER_TO) : "");
         if (is_own_mail && is_own_mail(fetching->account->name, message->message_id, message->subject))
                 return; /* which is no mail to tell of */
-        scoped(scoped_free) char *text = event_received_text(fetching->account->name, message->subject);
-        event_emit("mail.received", fetching->account->name,
-                   delivered_json(fetching->account->name, fetching->folder, message), "%s", text);
+        struct inbox_message known = delivered_message(fetching->account->name, fetching->folder, message);
+        event_emit_of("mail.received", known.account, &received_recipe, inbox_message_copy(&known));
 }
 
 static void count_left(struct fetching *fetching, const struct delivered *message)

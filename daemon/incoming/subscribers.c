@@ -223,11 +223,9 @@ void subscribers_look_at_time(void)
         subscribers_sweep(wrote, NULL);
 }
 
-static void hear_event(void *ctx unused_arg, json_t *event)
+static void hear_event(void *ctx unused_arg, struct event *event)
 {
-        const char *name = json_string_value(json_object_get(event, "event"));
-
-        if (strcmp(name, "mail.received") != 0)
+        if (strcmp(event_name(event), "mail.received") != 0)
                 return;
         for (struct stream *stream = subscribers.streams; stream; stream = stream->next)
                 read_on(stream);

@@ -386,16 +386,15 @@ static void hear_status(const char *name, const json_t *data)
         fact_set_number(name, open_facts[KIND_OF_STATUS], 0);
 }
 
-static void hear(void *ctx, json_t *event)
+static void hear(void *ctx, struct event *event)
 {
-        const char *what = json_string_value(json_object_get(event, "event"));
-        const char *name = json_string_value(json_object_get(event, "account"));
+        const char *what = event_name(event), *name = event_account(event);
 
         (void)ctx;
         if (!address() || !name || !account_named(name))
                 return;
         if (same_text(what, "account.status"))
-                hear_status(name, json_object_get(event, "data"));
+                hear_status(name, json_object_get(event_json(event), "data"));
         else if (same_text(what, "heartbeat.missing"))
                 add(name, KIND_OF_HEARTBEAT, "Heartbeat", false);
         else if (same_text(what, "heartbeat.arrived"))

@@ -316,17 +316,17 @@ static bool heartbeat_received(const char *incoming, const char *message_id, con
         return true;
 }
 
-static void hear(void *ctx, json_t *event)
+static void hear(void *ctx, struct event *event)
 {
-        const char *what = json_string_value(json_object_get(event, "event"));
-        const char *name = json_string_value(json_object_get(event, "account"));
+        const char *what = event_name(event), *name = event_account(event);
         bool sent = same_text(what, "mail.sent"), failed = same_text(what, "mail.failed");
         struct account *account = sent || failed ? account_named(name) : NULL;
 
         (void)ctx;
         if (!account || !address_of(account)[0])
                 return;
-        const char *id = json_string_value(json_object_get(json_object_get(event, "data"), "id"));
+        const json_t *data = json_object_get(event_json(event), "data");
+        const char *id = json_string_value(json_object_get(data, "id"));
         if (!id || !same_text(fact_text(name, FACT_ID), id))
                 return;
         if (failed) {

@@ -151,7 +151,9 @@ static int offer_all(const struct delivery *delivery, struct database *db, struc
                         continue;                        /* a heartbeat */
                 if (delivered.again || item->entry.left) /* a note is no message: mail.left tells of it */
                         continue;
-                json_t *data = delivered_json(delivery->account, delivery->folder, &delivered);
+                struct inbox_message message =
+                        delivered_message(delivery->account, delivery->folder, &delivered);
+                json_t *data = inbox_message_json(&message);
                 scoped(scoped_free) char *text = json_dumps(data, JSON_COMPACT);
                 json_decref(data);
                 if (!text)

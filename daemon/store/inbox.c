@@ -87,9 +87,30 @@ json_t *inbox_message_json(const struct inbox_message *message)
         return object;
 }
 
-json_t *delivered_json(const char *account, const char *folder, const struct delivered *message)
+struct inbox_message *inbox_message_copy(const struct inbox_message *message)
 {
-        struct inbox_message known = { .account = account,
+        struct inbox_message with = *message;
+        const char **const texts[] = { &with.account, &with.file,    &with.folder, &with.box,
+                                       &with.from,    &with.subject, &with.date,   &with.message_id };
+        size_t lengths[count_of(texts)], size = sizeof with;
+
+        for (size_t i = 0; i < count_of(texts); i++)
+                size += lengths[i] = *texts[i] ? strlen(*texts[i]) + 1 : 0;
+        struct inbox_message *copy = new_memory(size);
+        char *at = (char *)(copy + 1);
+        for (size_t i = 0; i < count_of(texts); i++) {
+                if (*texts[i])
+                        *texts[i] = memcpy(at, *texts[i], lengths[i]);
+                at += lengths[i];
+        }
+        *copy = with;
+        return copy;
+}
+
+struct inbox_message delivered_message(const char *account, const char *folder,
+                                       const struct delivered *message)
+{
+        return (struct inbox_message){ .account = account,
                                        .file = message->file,
                                        .folder = folder,
                                        .handed_on = message->handed_on,
@@ -102,8 +123,6 @@ json_t *delivered_json(const char *account, const char *folder, const struct del
                                        .subject = message->subject,
                                        .date = message->date,
                                        .message_id = message->message_id };
-
-        return inbox_message_json(&known);
 }
 
 static json_t *row_json(const char *account, const struct inbox_row *row)

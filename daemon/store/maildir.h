@@ -102,8 +102,12 @@ struct inbox_message {
  */
 json_t *inbox_message_json(const struct inbox_message *message) must_use;
 
-/* inbox_message_json of a message that was just delivered. */
-json_t *delivered_json(const char *account, const char *folder, const struct delivered *message) must_use;
+/* A copy in one block of memory, texts and all. */
+struct inbox_message *inbox_message_copy(const struct inbox_message *message) must_use;
+
+/* A message that was just delivered. Texts are borrowed. */
+struct inbox_message delivered_message(const char *account, const char *folder,
+                                       const struct delivered *message);
 
 /* At start and daily: removes files in tmp/ that a killed daemon left, and others older than 36 hours. */
 void maildir_sweep(const char *account);

@@ -12,14 +12,13 @@ static struct {
         char event[160], line[400], message_id[40];
 } heard;
 
-static void hear_event(void *ctx, json_t *event)
+static void hear_event(void *ctx, struct event *event)
 {
         (void)ctx;
         heard.events++;
-        (void)snprintf(heard.event, sizeof heard.event, "%s %s %s",
-                       json_string_value(json_object_get(event, "event")),
-                       json_string_value(json_object_get(event, "account")),
-                       json_string_value(json_object_get(json_object_get(event, "data"), "status")));
+        (void)snprintf(
+                heard.event, sizeof heard.event, "%s %s %s", event_name(event), event_account(event),
+                json_string_value(json_object_get(json_object_get(event_json(event), "data"), "status")));
 }
 
 static void hear_line(int priority, const char *message_id, const char *text)
