@@ -92,6 +92,16 @@ static size_t escape_next(const char *bytes, size_t len, const char *keep, char 
         return used;
 }
 
+/* How many characters at the front stand for themselves: nearly all that ever comes here. */
+static size_t plain_run(const char *bytes, size_t len)
+{
+        size_t run = 0;
+
+        while (run < len && bytes[run] >= 0x20 && bytes[run] < 0x7f)
+                run++;
+        return run;
+}
+
 size_t printable_copy(char *to, size_t size, const char *bytes, size_t len)
 {
         static const char dots[] = "...";
@@ -100,6 +110,12 @@ size_t printable_copy(char *to, size_t size, const char *bytes, size_t len)
 
         if (size == 0)
                 return 0;
+        if (len && size > sizeof dots) { /* as far as the dots have room behind it */
+                out = safe = plain_run(bytes, len < size - sizeof dots ? len : size - sizeof dots);
+                memcpy(to, bytes, out);
+                bytes += out;
+                len -= out;
+        }
         while (len) {
                 size_t used = escape_next(bytes, len, "", piece);
                 size_t add = strlen(piece);
@@ -129,8 +145,10 @@ static char *escaped(const char *text, const char *keep)
         struct buf out = BUF_WITH_MAX(len * 12 + 1);
         char piece[16];
         while (len) {
-                size_t used = escape_next(text, len, keep, piece);
-                if (buf_append_text(&out, piece) < 0)
+                size_t run = plain_run(text, len), used = run;
+                if (!run)
+                        used = escape_next(text, len, keep, piece);
+                if ((run ? buf_append(&out, text, run) : buf_append_text(&out, piece)) < 0)
                         abort();
                 text += used;
                 len -= used;

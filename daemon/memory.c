@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The allocation functions of jansson and OpenSSL; see memory.h. */
+/* The allocation functions of jansson, OpenSSL and SQLite; see memory.h. */
 #include "daemon/memory.h"
 
 #include "common/cleanup.h"
@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 
 static void *json_allocate(size_t size)
 {
@@ -49,6 +50,8 @@ enum { LARGE = 256 * 1024 };
 
 void memory_open(void)
 {
+        /* It counts what it holds under a lock, at each of its allocations. */
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
         (void)mallopt(M_MMAP_THRESHOLD, LARGE);
         json_set_alloc_funcs(json_allocate, json_wipe_and_free);
         (void)CRYPTO_set_mem_functions(openssl_allocate, openssl_resize, openssl_free);

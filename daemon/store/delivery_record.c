@@ -171,7 +171,9 @@ static int record_work(struct store_write *write, struct database *db, struct ca
         const struct arrival *arrival = &delivery->arrival;
         scoped(subscriber_wanting_free) struct wanting wanting = { 0 };
 
-        if (owner_holds(db, &delivery->owner, cause) < 0)
+        if (owner_holds(db, &delivery->owner, cause) < 0 ||
+            (delivery->recording > delivery->recorded &&
+             fetched_make_place(db, delivery->account, delivery->folder, cause) < 0))
                 return -1;
         for (size_t i = delivery->recorded; i < delivery->recording; i++)
                 if (record_item(delivery, &arrival->items[i], db, cause) < 0)

@@ -3,6 +3,7 @@
 #include "daemon/store/delivery_unrecorded.h"
 
 #include "common/line_ends.h"
+#include "daemon/sha256.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,7 @@ static EVP_MD_CTX *new_hash(void)
 {
         EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-        if (!context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        if (!context || EVP_DigestInit_ex(context, sha256_algorithm(), NULL) != 1)
                 abort(); /* as new_object */
         return context;
 }

@@ -115,14 +115,18 @@ static int inbox_number(struct database *db, const struct fetched_key *key,
         return 0;
 }
 
+int fetched_make_place(struct database *db, const char *account, const char *folder, struct cause *cause)
+{
+        return db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
+                      VALUES(v_text(account), v_text(folder)));
+}
+
 int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
-                   struct cause *cause)
+                struct cause *cause)
 {
         struct value inbox;
 
-        if (inbox_number(db, key, message, &inbox, cause) < 0 ||
-            db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
-                   VALUES(v_text(key->account), v_text(key->folder))) < 0)
+        if (inbox_number(db, key, message, &inbox, cause) < 0)
                 return -1;
         return db_run(db, cause,
                       "INSERT OR REPLACE INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, "

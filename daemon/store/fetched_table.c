@@ -303,6 +303,8 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
 {
         struct fetched *fetched = container_of(write, struct fetched, write);
 
+        if (fetched->count && fetched_make_place(db, fetched->account, "", cause) < 0)
+                return -1;
         for (size_t i = 0; i < fetched->count; i++) {
                 struct fetched_key key = fetched_key_of(fetched->account, "", 0, &fetched->entries[i]);
                 struct fetched_row row;
@@ -341,8 +343,41 @@ static int update_each(struct store_write *write, struct database *db, const cha
         return 0;
 }
 
+/* UIDs that follow each other, from number `first` on: how many there are. */
+static size_t range_of(const struct fetched *fetched, size_t first)
+{
+        size_t count = 1;
+
+        while (first + count < fetched->count &&
+               fetched->entries[first + count].uid == fetched->entries[first].uid + count)
+                count++;
+        return count;
+}
+
+static int told_by_ranges(const struct fetched *fetched, struct database *db, struct cause *cause)
+{
+        size_t count;
+
+        for (size_t i = 0; i < fetched->count; i += count) {
+                uint32_t first = fetched->entries[i].uid;
+                count = range_of(fetched, i);
+                if (db_run(db, cause,
+                           "UPDATE seen SET told = 1 WHERE " SEEN_PLACE_IS
+                           " AND uidvalidity = ? AND uid BETWEEN ? AND ? AND uidl = '' AND told = 0",
+                           VALUES(v_text(fetched->account), v_text(fetched->folder),
+                                  v_int((int64_t)fetched->uidvalidity), v_int(first),
+                                  v_int((int64_t)first + (int64_t)count - 1))) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static int told_work(struct store_write *write, struct database *db, struct cause *cause)
 {
+        const struct fetched *fetched = container_of(write, struct fetched, write);
+
+        if (fetched->count && !fetched->entries[0].uidl[0])
+                return told_by_ranges(fetched, db, cause);
         return update_each(write, db, "UPDATE seen SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
 }
 

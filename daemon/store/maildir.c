@@ -3,6 +3,7 @@
 #include "daemon/store/maildir.h"
 
 #include "common/names.h"
+#include "daemon/sha256.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/inbox_id.h"
 #include "daemon/store/jobs.h"
@@ -12,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -69,12 +69,6 @@ void maildir_close(struct maildir *maildir)
 
 /* ---- names ---- */
 
-static void digest_of(const void *bytes, size_t len, uint8_t digest[32])
-{
-        if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
-                abort(); /* SHA-256 of a few bytes fails for want of memory only */
-}
-
 void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid, const char *uidl,
                   int64_t generation, char name[MAILDIR_NAME_SIZE])
 {
@@ -85,7 +79,7 @@ void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uin
         uint8_t digest[32];
         char hex[33];
 
-        digest_of(source, strlen(source), digest);
+        sha256_of(source, strlen(source), digest);
         hex_print(digest, 16, hex);
         (void)snprintf(name, MAILDIR_NAME_SIZE, "U%s.emailsecd", hex);
 }

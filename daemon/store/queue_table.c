@@ -2,6 +2,8 @@
 /* Rows of queued messages: reading, following from recipients, history, recovery after a crash. */
 #include "daemon/store/queue_rows.h"
 
+#include "daemon/sha256.h"
+
 #include <openssl/evp.h>
 #include <stdio.h>
 
@@ -105,7 +107,7 @@ int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const
 {
         uint8_t digest[SHA256_SIZE];
 
-        if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
+        if (EVP_Digest(bytes, len, digest, NULL, sha256_algorithm(), NULL) != 1)
                 return cause_set(cause, CAUSE_INTERNAL, "SHA-256 is not available");
         return db_run(
                 db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
@@ -121,7 +123,7 @@ bool queue_chunk_sound(sqlite3_stmt *rows)
         if (sqlite3_column_type(rows, 1) == SQLITE_NULL)
                 return true;
         return sqlite3_column_bytes(rows, 1) == SHA256_SIZE &&
-               EVP_Digest(len ? data : "", len, digest, NULL, EVP_sha256(), NULL) == 1 &&
+               EVP_Digest(len ? data : "", len, digest, NULL, sha256_algorithm(), NULL) == 1 &&
                memcmp(digest, told, sizeof digest) == 0;
 }
 

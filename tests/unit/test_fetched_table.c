@@ -303,6 +303,34 @@ START_TEST(many_uidls_go_at_once)
 }
 END_TEST
 
+/* Told of are those that were, and none between them. */
+START_TEST(told_ranges)
+{
+        const struct mailbox_entry told[] = { { .uid = 1 }, { .uid = 2 }, { .uid = 4 }, { .uid = 5 } };
+        const uint8_t digest[32] = { 1 };
+        struct fetched_message message = { .how = SEEN_HANDED_ON, .received = 1, .digest = digest };
+        struct answer answer = { 0 };
+
+        reclose();
+        struct database *db = open_beside();
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", NULL), 0);
+        for (uint32_t uid = 1; uid <= 6; uid++) {
+                struct mailbox_entry entry = { .uid = uid };
+                struct fetched_key key = fetched_key_of("in", "INBOX", 7, &entry);
+                ck_assert_int_eq(fetched_record(db, &key, &message, NULL), 0);
+        }
+        database_close(db);
+        reopen();
+        set_cursor("in", "INBOX", 7, 6);
+        fetched_told("in", "INBOX", 7, told, count_of(told), answered, &answer);
+        wait_well(&answer);
+        struct cursor_answer cursor = cursor_of("in", "INBOX");
+        ck_assert_uint_eq(cursor.count, 2);
+        ck_assert_uint_eq(cursor.untold[0].uid, 3);
+        ck_assert_uint_eq(cursor.untold[1].uid, 6);
+}
+END_TEST
+
 START_TEST(rows)
 {
         const uint8_t digest[32] = { 1, 2, 3 }, other[32] = { 9 };
@@ -320,6 +348,8 @@ START_TEST(rows)
         struct database *db = open_beside();
         ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(!row.known);
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "", NULL), 0);
         ck_assert_int_eq(fetched_record(db, &key, &message, NULL), 0);
         ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(row.known && !row.told);
@@ -436,6 +466,7 @@ int main(void)
         tcase_add_test(tests, a_set_of_uidls);
         tcase_add_test(tests, many_uidls_go_at_once);
         tcase_add_test(tests, rows);
+        tcase_add_test(tests, told_ranges);
         tcase_add_test(tests, facts_last);
         tcase_add_test(tests, facts_go_with_the_commit_of_their_turn);
         Suite *suite = suite_create("fetched_table");

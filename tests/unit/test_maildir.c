@@ -365,7 +365,7 @@ START_TEST(each_message_is_whole)
         memcpy(text + BEFORE, texts[_i], len - BEFORE);
         for (const char *lf = text; (lf = strchr(lf, '\n')); lf++)
                 bare |= lf[-1] != '\r';
-        digest_of(text, len, digest);
+        sha256_of(text, len, digest);
         hex_print(digest, 32, hex);
         for (size_t cut = BEFORE; cut <= len; cut++) {
                 struct mailbox_entry entry = uid_entry((uint32_t)(cut - BEFORE + 1));
@@ -1403,7 +1403,7 @@ START_TEST(cut_anywhere_and_gone_on_with)
                 uint8_t digest[32];
                 char hex[65];
                 scoped(scoped_free) char *first = copy_bytes(whole, cut);
-                digest_of(whole, len, digest);
+                sha256_of(whole, len, digest);
                 hex_print(digest, 32, hex);
                 begin_and_cut(&entry, first);
                 entry.from = bytes_here(&entry);
