@@ -15,7 +15,8 @@
 #include "daemon/work_counts.h"
 
 enum {
-        BATCH_MESSAGES = 250, /* of one commit */
+        BATCH_MESSAGES = 250, /* of one commit, or more while another one is under way, */
+        BATCH_MOST = 1000,    /* up to this */
         BATCH_BYTES = 4 * 1024 * 1024,
         TAKEN_AFTER = 3,                /* tries that brought what was not announced: it is what it is */
         BACKLOG_HIGH = 8 * 1024 * 1024, /* not yet on disk: the server waits */
@@ -135,17 +136,24 @@ static void commit_full(struct fetching *fetching)
                 session_pause(fetching->session, false);
 }
 
+/* One that need not wait for the disk is committed soon. */
+static bool is_ripe(const struct fetching *fetching)
+{
+        size_t enough = fetching->committing ? BATCH_MOST : BATCH_MESSAGES;
+
+        return fetching->filling && !fetching->in_message &&
+               (fetching->round_received || delivery_messages(fetching->filling) >= enough ||
+                delivery_bytes(fetching->filling) >= BATCH_BYTES);
+}
+
 /* Batches go to the disk one after the other: the cursor of one must not be there before the files of the
  * last. One is being committed, one waits filled, one fills. */
 static void hand_over(struct fetching *fetching)
 {
-        bool ripe = fetching->filling && !fetching->in_message &&
-                    (fetching->round_received || delivery_messages(fetching->filling) >= BATCH_MESSAGES ||
-                     delivery_bytes(fetching->filling) >= BATCH_BYTES);
 
         if (fetching->full && !fetching->committing)
                 commit_full(fetching);
-        if (!ripe || fetching->full)
+        if (fetching->full || !is_ripe(fetching))
                 return;
         if (delivery_messages(fetching->filling) == 0) {
                 delivery_abandon(take(fetching->filling));

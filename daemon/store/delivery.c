@@ -11,8 +11,60 @@
 enum {
         PIECE_READY = 256 * KIB, /* worth a job */
         PIECE_MAX = 1 * MIB,     /* then the next one is begun */
-        PIECE_STEPS = 4096
+        PIECE_STEPS = 4096,
+        SPARES = 4,
 };
+
+/* Pieces that are used again while anything arrives, so that their memory is not the system's in between. */
+static struct {
+        struct piece *first;
+        unsigned count;
+        size_t deliveries;
+} spares;
+
+static struct piece *piece_take(void)
+{
+        struct piece *piece = spares.first;
+
+        if (!piece) {
+                piece = new_object(struct piece);
+                buf_init(&piece->bytes, PIECE_MAX);
+                return piece;
+        }
+        spares.first = take(piece->next);
+        spares.count--;
+        return piece;
+}
+
+static void piece_free(struct piece *piece)
+{
+        if (!piece)
+                return;
+        buf_free(&piece->bytes);
+        free(piece->steps);
+        free(piece);
+}
+
+static void piece_done(struct piece *piece)
+{
+        if (spares.count == SPARES) {
+                piece_free(piece);
+                return;
+        }
+        buf_clear(&piece->bytes);
+        piece->step_count = 0;
+        piece->next = spares.first;
+        spares.first = piece;
+        spares.count++;
+}
+
+void delivery_over(void)
+{
+        if (--spares.deliveries)
+                return;
+        while (spares.first)
+                piece_free(piece_take());
+}
 
 static void work(struct job *job)
 {
@@ -52,7 +104,7 @@ static void worked(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         delivery->backlog -= delivery->working->bytes.len;
-        delivery_piece_free(take(delivery->working));
+        piece_done(take(delivery->working));
         if (delivery->arrival.failed && !delivery->failed) {
                 delivery->failed = true;
                 delivery->failure = delivery->arrival.failure;
@@ -67,6 +119,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
 {
         struct delivery *delivery = new_object(struct delivery);
 
+        spares.deliveries++;
         delivery->account = copy_text(target->account);
         delivery->owner = owner_of(target->account);
         delivery->key = owner_key(target->account);
@@ -90,8 +143,7 @@ static struct piece *filling(struct delivery *delivery)
         struct piece *piece = delivery->last;
 
         if (!piece || piece->bytes.len >= PIECE_MAX || piece->step_count >= PIECE_STEPS) {
-                struct piece *fresh = new_object(struct piece);
-                buf_init(&fresh->bytes, PIECE_MAX);
+                struct piece *fresh = piece_take();
                 if (piece)
                         piece->next = fresh;
                 else
@@ -238,7 +290,7 @@ void delivery_abandon(struct delivery *delivery)
         while (delivery->first && !delivery->half_kept) {
                 struct piece *piece = delivery->first;
                 delivery->first = piece->next;
-                delivery_piece_free(piece);
+                piece_done(piece);
         }
         if (!delivery->first)
                 delivery->last = NULL;

@@ -115,7 +115,9 @@ void delivery_arrival_work(struct delivery *delivery, struct piece *piece);
 void delivery_arrival_clean(struct arrival *arrival);
 /* The same, and frees everything. */
 void delivery_arrival_end(struct arrival *arrival);
-void delivery_piece_free(struct piece *piece);
+
+/* delivery.c: one has ended. Loop. */
+void delivery_over(void);
 
 /* delivery_record.c: the last phase. */
 struct fetched_key delivery_key(const struct delivery *delivery, const struct item *item);

@@ -192,14 +192,48 @@ static void sync_all(struct delivery *delivery)
 
 /* ---- look up ---- */
 
+/* Those of a batch by the hash of their UIDL: 1 + the number of the last one, and of the one before each. */
+struct twins {
+        size_t *last, mask, *before;
+};
+
+static void twins_init(struct twins *twins, size_t count)
+{
+        while (twins->mask < count)
+                twins->mask = 2 * twins->mask + 1;
+        twins->last = new_zeroed(twins->mask + 1, sizeof *twins->last);
+        twins->before = new_zeroed(count, sizeof *twins->before);
+}
+
+static size_t *twins_of(const struct twins *twins, const struct item *item)
+{
+        return &twins->last[text_hash(item->entry.uidl) & twins->mask];
+}
+
+static void twins_add(struct twins *twins, const struct item *item, size_t index)
+{
+        size_t *last = twins_of(twins, item);
+
+        twins->before[index] = *last;
+        *last = index + 1;
+}
+
+static void twins_free(struct twins *twins)
+{
+        free(twins->last);
+        free(twins->before);
+}
+
 /* Two messages of one batch under the same UIDL: the same one sent twice, of which a row tells and no file,
  * or another one (a server at fault), which gets a name of its own. */
-static bool is_twin(struct arrival *arrival, size_t index)
+static bool is_twin(struct arrival *arrival, size_t index, const struct twins *twins)
 {
         struct item *item = &arrival->items[index];
 
-        for (size_t i = 0; i < index && item->entry.uidl[0]; i++) {
-                const struct item *other = &arrival->items[i];
+        if (!item->entry.uidl[0])
+                return false;
+        for (size_t i = *twins_of(twins, item); i; i = twins->before[i - 1]) {
+                const struct item *other = &arrival->items[i - 1];
                 if (strcmp(other->entry.uidl, item->entry.uidl) != 0)
                         continue;
                 if (!other->recorded && item->generation <= other->generation)
@@ -229,7 +263,7 @@ static int look_up_copy(struct item *item, const struct fetched_key *key, struct
 }
 
 static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded,
-                       struct database *db, struct cause *cause)
+                       const struct twins *twins, struct database *db, struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
         struct fetched_key key = delivery_key(delivery, item);
@@ -251,7 +285,7 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
                 return -1;
         if (item->known)
                 return 0;
-        item->known = is_twin(&delivery->arrival, index);
+        item->known = is_twin(&delivery->arrival, index, twins);
         bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
         if (!item->known && (delivery->reconcile || came_before)) {
                 int found = fetched_find_digest(db, &key, item->digest, &item->known_file, cause);
@@ -271,13 +305,17 @@ static int look_up_work(struct store_read *read, struct database *db, struct cau
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
         scoped(unrecorded_free) struct unrecorded unrecorded = { 0 };
+        scoped(twins_free) struct twins twins = { 0 };
 
+        twins_init(&twins, delivery->arrival.count);
         if (delivery->reconcile && delivery->look_in_cur && !delivery->give &&
             unrecorded_read(delivery->account, db, &unrecorded, cause) < 0)
                 return -1;
-        for (size_t i = 0; i < delivery->arrival.count; i++)
-                if (look_up_one(delivery, i, &unrecorded, db, cause) < 0)
+        for (size_t i = 0; i < delivery->arrival.count; i++) {
+                if (look_up_one(delivery, i, &unrecorded, &twins, db, cause) < 0)
                         return -1;
+                twins_add(&twins, &delivery->arrival.items[i], i);
+        }
         return 0;
 }
 

@@ -30,6 +30,7 @@ static void free_delivery(struct delivery *delivery)
         free(delivery->folder);
         file_rules_done(&delivery->rules);
         free(delivery);
+        delivery_over();
 }
 
 static struct delivered delivered_of(const struct item *item)

@@ -4,6 +4,7 @@
  * digest are of the message as it came; its file has LF for CRLF, until a LF without CR shows that it has to
  * be the same bytes. File pool.
  */
+#include "daemon/sha256.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/reserve.h"
@@ -126,7 +127,7 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
                 arrival->now.line_ends = LINE_ENDS_AS_CAME;
         if (!arrival->hash)
                 arrival->hash = EVP_MD_CTX_new();
-        if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, EVP_sha256(), NULL) != 1)
+        if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, sha256_algorithm(), NULL) != 1)
                 abort(); /* as new_object */
         buf_clear(&arrival->head);
         if (entry->from && read_again(arrival, entry->from) < 0)
@@ -195,12 +196,7 @@ static int write_bytes(struct arrival *arrival, time_t begun, uint8_t *given, si
 static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
 {
         struct arrival *arrival = &delivery->arrival;
-        struct cause cause;
 
-        if (reserve_spares(len, &cause) < 0) {
-                fail(arrival, &cause);
-                return;
-        }
         count_bytes(arrival, given, len);
         if (write_bytes(arrival, delivery->begun, given, len) < 0) {
                 fail_errno(arrival, "cannot write a received message");
@@ -248,9 +244,7 @@ static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
         const char *head = (const char *)buf_bytes(&arrival->head);
         const char *end = memmem(head, arrival->head.len, "\r\n\r\n", 4);
 
-        if (EVP_Digest(head, end ? (size_t)(end - head) : arrival->head.len, digest, NULL, EVP_sha256(),
-                       NULL) != 1)
-                abort();
+        sha256_of(head, end ? (size_t)(end - head) : arrival->head.len, digest);
 }
 
 static void end(struct delivery *delivery, uint8_t odd)
@@ -288,7 +282,10 @@ void delivery_arrival_work(struct delivery *delivery, struct piece *piece)
 {
         struct arrival *arrival = &delivery->arrival;
         uint8_t *at = (uint8_t *)(uintptr_t)buf_bytes(&piece->bytes); /* nobody else reads them after this */
+        struct cause cause;
 
+        if (piece->bytes.len && !arrival->failed && reserve_spares(piece->bytes.len, &cause) < 0)
+                fail(arrival, &cause);
         for (size_t i = 0; i < piece->step_count && !arrival->failed; i++) {
                 const struct step *step = &piece->steps[i];
                 switch (step->kind) {
@@ -338,13 +335,4 @@ void delivery_arrival_end(struct arrival *arrival)
         buf_free(&arrival->head);
         EVP_MD_CTX_free(take(arrival->hash));
         maildir_close(&arrival->maildir);
-}
-
-void delivery_piece_free(struct piece *piece)
-{
-        if (!piece)
-                return;
-        buf_free(&piece->bytes);
-        free(piece->steps);
-        free(piece);
 }
