@@ -511,6 +511,12 @@ int database_reopen(struct database *writing, struct database *reading, struct c
         return 0;
 }
 
+void database_give_back(struct database *db)
+{
+        if (db && db->handle)
+                (void)sqlite3_db_release_memory(db->handle); /* nothing is in use: it does not fail */
+}
+
 void database_close(struct database *db)
 {
         if (!db)

@@ -3,6 +3,7 @@
 #include "daemon/store/jobs.h"
 
 #include "daemon/store/database_copy.h"
+#include "daemon/store/rest.h"
 #include "daemon/store/store.h"
 
 #include <pthread.h>
@@ -106,6 +107,7 @@ void store_read(struct store_read *read)
 {
         struct cause closed;
 
+        rest_put_off();
         read->job = (struct job){ .work = read_work, .done = read_done };
         if (jobs.reading) {
                 run(jobs.reader, &read->job);
@@ -161,6 +163,14 @@ int jobs_connect(const char *path, bool writing, struct cause *cause)
 struct database *jobs_database(void)
 {
         return jobs.writing;
+}
+
+void jobs_give_back(void)
+{
+        database_give_back(jobs.writing);
+        pthread_mutex_lock(&jobs.connections);
+        database_give_back(jobs.reading);
+        pthread_mutex_unlock(&jobs.connections);
 }
 
 void jobs_disconnect(void)

@@ -65,6 +65,8 @@ void writer_open(struct database *db, struct store_write *(*facts)(void));
 /* Commits all that was asked, answers it. */
 void writer_close(void);
 int64_t writer_stuck_for(void);
+/* A job on the writer's thread, between two commits. Not once it is closed. */
+void writer_run(struct job *job);
 /* Writer thread, outside a transaction: opens the database anew where a checkpoint has failed. -1: it cannot
  * be opened. */
 int store_make_sound(struct cause *cause) must_use;
@@ -83,6 +85,8 @@ int jobs_connect(const char *path, bool writing, struct cause *cause) must_use;
 struct database *jobs_database(void);
 void jobs_disconnect(void);
 void jobs_begin(void);
+/* Writer thread, outside a transaction: drops what both connections keep in memory. */
+void jobs_give_back(void);
 /* What store_closing() says. */
 void jobs_set_closing(bool closing);
 /* Ends the file pool, and then the others, after what was asked of them; what is asked for afterwards is done

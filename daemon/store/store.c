@@ -17,6 +17,7 @@
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/reserve.h"
+#include "daemon/store/rest.h"
 #include "daemon/store/taking.h"
 
 #include <dirent.h>
@@ -279,6 +280,7 @@ int store_open(const char *state_directory, struct cause *cause)
         jobs_begin();
         takings_open(state_directory);
         writer_open(jobs_database(), facts_to_write);
+        rest_open();
         maildir_rights_open();
         inbox_lf_begin();
         return 0;
@@ -291,6 +293,7 @@ void store_close(void)
         if (!jobs_database())
                 return;
         jobs_set_closing(true);
+        rest_close();
         inbox_lf_end();
         takings_close();
         backup_close();

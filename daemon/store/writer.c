@@ -11,6 +11,7 @@
 #include "daemon/store/jobs.h"
 #include "daemon/store/queue_counts.h"
 #include "daemon/store/reserve.h"
+#include "daemon/store/rest.h"
 #include "daemon/store/store.h"
 
 #include <pthread.h>
@@ -354,6 +355,7 @@ void store_wake(void)
 
 void store_write(struct store_write *write)
 {
+        rest_put_off();
         if (!writer.db) {
                 struct cause closed;
                 (void)cause_set(&closed, CAUSE_STATE, "the state folder is closed");
@@ -443,6 +445,11 @@ void writer_close(void)
         } while (writer.asked.first || waiting.writes.first);
         timer_free(take(writer.retry));
         writer.db = NULL;
+}
+
+void writer_run(struct job *job)
+{
+        workers_run(writer.thread, job);
 }
 
 int64_t writer_stuck_for(void)

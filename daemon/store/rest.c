@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* When the station is at rest; see rest.h. No timer runs while nothing happens. */
+#include "daemon/store/rest.h"
+
+#include "daemon/store/jobs.h"
+
+#include <malloc.h>
+
+enum {
+        LOOK_AFTER = 2000, /* ms */
+        FEW = 4,           /* jobs within that: what others ask now and then */
+        MANY = 32,         /* since the last time: worth it */
+};
+
+static struct {
+        struct timer *look;
+        unsigned lately, since; /* jobs since the last look; since the last rest */
+        bool resting;
+} rest;
+
+/* The writer's thread: its connection is free between two batches. */
+static void rest_work(unused_arg struct job *job)
+{
+        jobs_give_back();
+        (void)malloc_trim(0);
+}
+
+static void rest_done(struct job *job)
+{
+        rest.resting = false;
+        free(job);
+}
+
+static void look(unused_arg void *ctx)
+{
+        bool quiet = rest.lately <= FEW && !rest.resting;
+
+        if (rest.lately)
+                timer_set(rest.look, LOOK_AFTER);
+        rest.lately = 0;
+        if (!quiet || rest.since < MANY)
+                return;
+        struct job *job = new_object(struct job);
+        *job = (struct job){ .work = rest_work, .done = rest_done };
+        rest.since = 0;
+        rest.resting = true;
+        writer_run(job);
+}
+
+void rest_put_off(void)
+{
+        if (!rest.look)
+                return;
+        rest.lately++;
+        rest.since++;
+        if (!timer_is_set(rest.look))
+                timer_set(rest.look, LOOK_AFTER);
+}
+
+void rest_open(void)
+{
+        rest.look = timer_new(look, NULL);
+        rest.since = MANY; /* the start was work */
+        rest_put_off();
+}
+
+void rest_close(void)
+{
+        timer_free(take(rest.look));
+        rest.lately = rest.since = 0;
+        rest.resting = false;
+}

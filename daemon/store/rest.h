@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a station holds that has nothing to do: when there was work, and then next to none for a moment, the
+ * caches of the database are dropped, and what is free in the heaps of all threads goes back to the system.
+ */
+#pragma once
+
+void rest_open(void);
+void rest_close(void);
+/* Loop: something is asked of the store, which is where all work leaves its trace. */
+void rest_put_off(void);
