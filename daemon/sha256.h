@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SHA-256 as it is used for each message. OpenSSL looks for an algorithm that is named by EVP_sha256() anew at
- * each use, which takes longer than the digest of a name.
+ * SHA-256 as it is used for each message. OpenSSL looks for an algorithm that is named by EVP_sha256() anew
+ * at each use, which takes longer than the digest of a name.
  */
 #pragma once
 

@@ -122,7 +122,7 @@ int fetched_make_place(struct database *db, const char *account, const char *fol
 }
 
 int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
-                struct cause *cause)
+                   struct cause *cause)
 {
         struct value inbox;
 

@@ -70,7 +70,7 @@ struct fetched_message {
 int fetched_make_place(struct database *db, const char *account, const char *folder, struct cause *cause)
         must_use;
 int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
-                struct cause *cause) must_use;
+                   struct cause *cause) must_use;
 /* Sets the cursor; within one UIDVALIDITY it never goes back. */
 int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                         uint32_t uid, struct cause *cause) must_use;
