@@ -3,7 +3,8 @@
 import { announce, el, own } from "./dom.js";
 import { alert, button, card, choice, failure, field, sheet, statusLabel, textInput } from "./parts.js";
 import { allActions } from "./accounts.js";
-import { describe, explain, propertySheet, sheetFoot } from "./sheet.js";
+import { explain, propertySheet, sheetFoot } from "./sheet.js";
+import { describe } from "./describe.js";
 import { remedy } from "./remedies.js";
 import { askPassword } from "./secrets.js";
 import { accountNamed, onEvent, refresh, station } from "./station.js";

@@ -116,7 +116,8 @@ function approval(entry) {
                 ["key", _("every certificate with this key")],
             ],
             "certificate"
-        )
+        ),
+        _("For the key, the fingerprint to give is that of the key.")
     );
     const until = field(
         _("Until"),

@@ -5,6 +5,7 @@ import { el } from "./dom.js";
 import { card, failure } from "./parts.js";
 import { liveView } from "./live.js";
 import { service } from "./varlink.js";
+import { locale } from "./words.js";
 
 const _ = cockpit.gettext;
 const WIDTH = 480;
@@ -72,7 +73,7 @@ function parts(samples, kind) {
 }
 
 function clock(time) {
-    return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    return new Date(time).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
 }
 
 function chart(samples, kind) {

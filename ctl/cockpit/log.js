@@ -3,6 +3,7 @@
 import { el, own } from "./dom.js";
 import { alert, button, card, choice, toolbar } from "./parts.js";
 import { journalUnit } from "./settings.js";
+import { locale } from "./words.js";
 
 const _ = cockpit.gettext;
 const FIRST = 200;
@@ -39,7 +40,7 @@ function line(entry) {
         el(
             "time",
             { class: "es-muted", datetime: isNaN(time) ? undefined : time.toISOString() },
-            isNaN(time) ? "" : time.toLocaleString()
+            isNaN(time) ? "" : time.toLocaleString(locale())
         ),
         " ",
         messageOf(entry)

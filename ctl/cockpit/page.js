@@ -12,7 +12,7 @@ import { overview } from "./overview.js";
 import { queue } from "./queue.js";
 import { onChange, start, station } from "./station.js";
 import { followStyle } from "./style.js";
-import { isIll } from "./words.js";
+import { isIll, locale } from "./words.js";
 
 const _ = cockpit.gettext;
 
@@ -124,7 +124,7 @@ function draw() {
 }
 
 function begin() {
-    document.documentElement.lang = (cockpit.language || "en").replace("_", "-");
+    document.documentElement.lang = locale() || "en";
     followStyle();
     onChange(draw);
     cockpit.addEventListener("locationchanged", draw);

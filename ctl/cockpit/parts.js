@@ -95,7 +95,7 @@ export function table(caption, columns, rows, none, key) {
         );
     return el(
         "table",
-        { class: pf("c-table m-compact m-grid-md") + " es-table", role: "grid", "aria-label": caption },
+        { class: pf("c-table m-compact") + " es-table", role: "grid", "aria-label": caption },
         el("thead", { role: "rowgroup" }, head),
         el("tbody", { role: "rowgroup" }, rows.map(line))
     );

@@ -1,22 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /* Passwords and other secrets go one way: they are asked for and handed to the daemon, and never shown. */
 import { el } from "./dom.js";
-import { openDialog } from "./dialog.js";
-import { choice, field, textInput } from "./parts.js";
+import { describe } from "./describe.js";
+import { attempt, openDialog } from "./dialog.js";
+import { alert, choice, field, textInput } from "./parts.js";
 import { refresh } from "./station.js";
 import { service } from "./varlink.js";
 
 const _ = cockpit.gettext;
 
-export function askPassword(name) {
+/* Saved, and what the daemon has to say about it all the same. */
+async function save(name, values) {
+    const { warning } = await service("SetPassword", {
+        name,
+        secret: values.secret,
+        password: values.password,
+        credential: values.credential,
+        clear: values.clear,
+    });
+    if (warning)
+        openDialog(
+            cockpit.format(_("Password of $0"), name),
+            alert("wait", warning.text, el("p", null, warning.remedy)),
+            []
+        );
+    refresh();
+}
+
+export async function askPassword(name) {
+    const description = await attempt(_("Password"), describe);
+    if (!description) return;
     const secret = field(
         _("Which secret"),
         choice(
-            [
-                ["password", _("password")],
-                ["oauthClientSecret", _("OAuth client secret")],
-                ["oauthRefreshToken", _("OAuth refresh token")],
-            ],
+            description.secrets.map(one => [one.name, `${one.name}: ${_(one.help)}`]),
             "password"
         )
     );
@@ -29,32 +46,27 @@ export function askPassword(name) {
         textInput(""),
         _("LoadCredential= of the unit; the password then lies outside the state folder.")
     );
-    const save = async () => {
+    const keep = async () => {
         const given = word.input.value;
         const named = credential.input.value.trim();
         word.say(given || named ? "" : _("A password is needed, or a credential."));
         if (!given && !named) return false;
         word.say(given && named ? _("Either a password or a credential, not both.") : "");
         if (given && named) return false;
-        await service("SetPassword", {
-            name,
+        await save(name, {
             secret: secret.input.value,
             password: given || undefined,
             credential: named || undefined,
         });
         word.input.value = "";
-        refresh();
         return true;
     };
-    const clear = async () => {
-        await service("SetPassword", { name, secret: secret.input.value, clear: true });
-        refresh();
-    };
+    const clear = () => save(name, { secret: secret.input.value, clear: true });
     openDialog(
         cockpit.format(_("Password of $0"), name),
         el("div", null, word.row, secret.row, credential.row),
         [
-            { text: _("Save"), run: save },
+            { text: _("Save"), run: keep },
             { text: _("Forget it"), kind: "danger", run: clear },
         ]
     );

@@ -4,20 +4,8 @@
 import { announce, el } from "./dom.js";
 import { alert, button, failure } from "./parts.js";
 import { control, exclusive } from "./controls.js";
-import { service } from "./varlink.js";
 
 const _ = cockpit.gettext;
-let described = null;
-
-/* What the daemon says of its properties, asked for once. */
-export function describe() {
-    if (!described)
-        described = service("DescribeProperties", {}).catch(error => {
-            described = null;
-            throw error;
-        });
-    return described;
-}
 
 function usualPort(ports, transport, security) {
     const row = ports.find(one => one.transport === transport);
@@ -97,7 +85,9 @@ export function explain(error, controls, place) {
     const problems =
         error.problems && error.problems.length ? error.problems : [error.cause || { text: String(error) }];
     problems.forEach(one => {
-        const text = [one.text, one.remedy].filter(Boolean).join("; ");
+        /* "repeat the command" is said to who types one */
+        const remedy = /repeat the command$/.test(one.remedy || "") ? "" : one.remedy;
+        const text = [one.text, remedy].filter(Boolean).join("; ");
         if (controls.has(one.property)) texts.set(one.property, [...(texts.get(one.property) || []), text]);
         else loose.push(text);
     });

@@ -83,15 +83,17 @@ export function security(account) {
     return account.useStartTls ? "STARTTLS" : _("none");
 }
 
+/* The language of the page, for dates and numbers. */
+export function locale() {
+    return cockpit.language ? cockpit.language.replace("_", "-") : undefined;
+}
+
 export function when(time) {
     if (!time) return "";
     const date = new Date(time);
     return isNaN(date)
         ? String(time)
-        : date.toLocaleString(cockpit.language ? cockpit.language.replace("_", "-") : undefined, {
-              dateStyle: "medium",
-              timeStyle: "short",
-          });
+        : date.toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
 }
 
 /* "12 days", for the end of a certificate; below 0: it has ended. */

@@ -138,7 +138,7 @@ def strings():
         text = code(name)
         found.update({one: name for one in re.findall(r"\b_\(\s*" + LITERAL, text)})
         found.update({one: name for one in re.findall(r"\bngettext\(\s*" + LITERAL, text)})
-        computed = [one for one in re.findall(r"\b_\(\s*([^\"\s][^)]*)\)", text) if not re.match(r"(group\.title|property\.help)$", one)]
+        computed = [one for one in re.findall(r"\b_\(\s*([^\"\s][^)]*)\)", text) if not re.match(r"(group\.title|property\.help|one\.help)$", one)]
         assert computed == [], f"{name}: not found by who translates"
     label = re.search(r'"label": "([^"]*)"', source("manifest.json"))[1]
     return {**found, label: "manifest.json"}
