@@ -197,6 +197,76 @@ def test_errors_at_their_fields(station, open_page):
 
 
 @slow
+def test_changed_certificate_beside_the_old(new_station, open_page, servers, box):
+    """A certificate that took the place of an approved one is shown beside it, what differs is marked; rejected here."""
+    station = new_station().start()
+    add_accounts(station, servers, box)
+    port = station.account("alarms")["port"]
+    page = open_page(station)
+    decide_by_fingerprint(page, f"localhost:{port}", servers.self_signed.fingerprint)
+    station.wait_status("alarms", "ok")
+    servers.use(pki.leaf(None, ["localhost", "elsewhere.example"]))
+    station.send("alarms", letters.address(box))
+    station.wait_status("alarms", "challenge")
+    page.click(f"Decide about localhost:{port}")
+    page.see("This server showed another certificate before", "The certificate before and now", "elsewhere.example", css="dialog")
+    differs = [one.text.split(chr(10))[0] for one in page.all("dialog .es-differs th")]
+    assert "SHA-256 fingerprint" in " ".join(differs) and "Names" in " ".join(differs), differs
+    assert "Key\n" not in differs
+    page.shot("changed")
+    page.resize(NARROW)
+    page.shot("changed")
+    assert not page.overflow()
+    page.resize(WIDE)
+    page.click("Reject")
+    page.dialog_closed()
+    page.see("rejected")
+    assert station.account("alarms")["status"] == "fault"
+
+
+@slow
+def test_comes_back(station, open_page):
+    """A daemon that ends and starts again: the page says that it is not there, and goes on by itself."""
+    station.add("outgoing", "plant", hostname="127.0.0.1", port=1, enabled=False)
+    page = open_page(station)
+    page.see("plant", "disabled")
+    station.stop()
+    page.see("not connected", "The mail station")
+    station.start()
+    page.not_see("not connected")
+    station.ctl("account", "delete", "plant")
+    page.see("there is no account yet")
+
+
+@slow
+def test_account_is_added_and_deleted(station, open_page):
+    """A new account with what is missing told at its fields, its password, and its end."""
+    page = open_page(station)
+    page.go("accounts")
+    page.click("Add an account")
+    page.see("New account", "maxConnections")
+    page.click("Add")
+    page.see("Nothing was changed")
+    assert page.all("#property-name[aria-invalid]") or page.all("#property-hostname[aria-invalid]")
+    page.fill("Name", "plant")
+    page.fill("hostname", "127.0.0.1")
+    page.fill("from", "plant@example.test")
+    page.press(page.labelled("enabled"))
+    page.click("Add")
+    page.see("Password of plant", css="dialog")
+    page.fill("Password", letters.PASSWORD)
+    page.click("Save")
+    page.dialog_closed()
+    page.see("stored")
+    assert letters.PASSWORD not in page.script("return document.documentElement.outerHTML")
+    page.click("Delete")
+    page.see("Delete the account plant?", css="dialog")
+    page.click("Delete", within="form")
+    page.see("There is no account yet.")
+    assert page.trouble() == []
+
+
+@slow
 def test_reader_looks_only(new_station, open_page):
     """A reader's rights: everything is shown, nothing can be changed, and the page says so."""
     station = new_station({"Control.ReadGroup": READERS}).start()
