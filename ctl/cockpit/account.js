@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* One account: how it is, what can be done with it, and its property sheet; or a new one. */
 import { announce, el, own } from "./dom.js";
-import { alert, button, card, choice, failure, field, sheet, statusLabel, textInput } from "./parts.js";
+import {
+    alert,
+    button,
+    card,
+    choice,
+    failure,
+    field,
+    fingerprint,
+    sheet,
+    statusLabel,
+    textInput,
+} from "./parts.js";
 import { allActions } from "./accounts.js";
 import { explain, propertySheet, sheetFoot } from "./sheet.js";
 import { describe } from "./describe.js";
@@ -9,7 +20,7 @@ import { remedy } from "./remedies.js";
 import { askPassword } from "./secrets.js";
 import { accountNamed, onEvent, refresh, station } from "./station.js";
 import { service } from "./varlink.js";
-import { digest, isIll, waiting, when } from "./words.js";
+import { isIll, waiting, when } from "./words.js";
 
 const _ = cockpit.gettext;
 
@@ -27,11 +38,7 @@ function tlsWords(tls) {
             user: _("verified by the User Trust Store"),
             system: _("verified by the System Trust Store"),
         }[tls.verifiedBy] || _("not verified");
-    return [
-        `${tls.version}, ${tls.cipher}; ${by}`,
-        el("br"),
-        el("span", { class: "es-digest" }, digest(tls.fingerprintSha256)),
-    ];
+    return [`${tls.version}, ${tls.cipher}; ${by}`, el("br"), fingerprint(tls.fingerprintSha256)];
 }
 
 function valueWords(property, value) {

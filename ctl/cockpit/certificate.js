@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A certificate in words, alone or beside the one before it. */
 import { el } from "./dom.js";
-import { label, sheet } from "./parts.js";
-import { digest, endWords, when } from "./words.js";
+import { fingerprint, label, sheet } from "./parts.js";
+import { endWords, when } from "./words.js";
 
 const _ = cockpit.gettext;
 
-/* In order of how telling they are. */
+/* [name, the value as text, what draws it], in order of how telling they are. */
 function rows() {
     return [
         [_("Subject"), one => one.subject],
@@ -17,29 +17,30 @@ function rows() {
         [_("Serial number"), one => one.serial],
         [_("Key"), one => [one.keyAlgorithm, one.keySize].filter(Boolean).join(" ")],
         [_("Signature"), one => one.signatureAlgorithm],
-        [_("SHA-256 fingerprint"), one => digest(one.fingerprintSha256), "es-digest"],
-        [_("SHA-256 of the key"), one => digest(one.publicKeySha256), "es-digest"],
+        [_("SHA-256 fingerprint"), one => one.fingerprintSha256, fingerprint],
+        [_("SHA-256 of the key"), one => one.publicKeySha256, fingerprint],
     ];
 }
 
-function value(text, kind) {
-    return text ? el("span", { class: kind || "es-peer" }, text) : "";
+function value(text, draw) {
+    if (!text) return "";
+    return draw ? draw(text) : el("span", { class: "es-peer" }, text);
 }
 
 export function certificateSheet(certificate) {
-    return sheet(rows().map(([name, of, kind]) => [name, value(of(certificate), kind)]));
+    return sheet(rows().map(([name, of, draw]) => [name, value(of(certificate), draw)]));
 }
 
 /* What a server shows now beside what it showed before; what differs is marked in words too. */
 export function comparison(before, now) {
-    const line = ([name, of, kind]) => {
+    const line = ([name, of, draw]) => {
         const differs = of(before) !== of(now);
         return el(
             "tr",
             { class: differs ? "es-differs" : "" },
             el("th", { scope: "row" }, name, differs ? [" ", label(_("differs"), "wait")] : null),
-            el("td", { "data-label": _("Before") }, value(of(before), kind)),
-            el("td", { "data-label": _("Now") }, value(of(now), kind))
+            el("td", { "data-label": _("Before") }, value(of(before), draw)),
+            el("td", { "data-label": _("Now") }, value(of(now), draw))
         );
     };
     return el(

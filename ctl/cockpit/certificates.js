@@ -2,12 +2,12 @@
 /* Certificates: those to decide about, the Allowed Hosts, the trust stores, and what the servers show. */
 import { el } from "./dom.js";
 import { attempt, confirm } from "./dialog.js";
-import { button, card, label, table, toolbar } from "./parts.js";
+import { button, card, fingerprint, label, table, toolbar } from "./parts.js";
 import { decide } from "./challenge.js";
 import { endLabel, keyStore, userStore } from "./stores.js";
 import { refresh, station } from "./station.js";
 import { trust } from "./varlink.js";
-import { digest, hostState, hostTint, when } from "./words.js";
+import { hostState, hostTint, when } from "./words.js";
 
 const _ = cockpit.gettext;
 
@@ -166,7 +166,7 @@ function servers(shown) {
                 {
                     title: _("SHA-256 fingerprint"),
                     class: "es-wide-only",
-                    cell: one => el("span", { class: "es-digest" }, digest(one.fingerprintSha256)),
+                    cell: one => fingerprint(one.fingerprintSha256),
                 },
             ],
             shown,

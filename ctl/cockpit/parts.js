@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts that views are made of: buttons, labels, tables, alerts, sheets. */
 import { el, pf } from "./dom.js";
-import { statusWords, tintOf } from "./words.js";
+import { digest, statusWords, tintOf } from "./words.js";
 
 const _ = cockpit.gettext;
 
@@ -24,6 +24,16 @@ export function label(text, tint) {
 
 export function statusLabel(status) {
     return label(statusWords(status), tintOf(status));
+}
+
+/* A fingerprint; a line ends between its bytes only. */
+export function fingerprint(hex) {
+    const bytes = digest(hex).split(/(?<=:)/);
+    return el(
+        "span",
+        { class: "es-digest" },
+        bytes.map((byte, at) => [at ? el("wbr") : null, byte])
+    );
 }
 
 /* tint: bad, wait, good, none. */

@@ -2,12 +2,12 @@
 /* The trust stores: certificates of issuers, imported by file; and the certificates that this station shows. */
 import { el } from "./dom.js";
 import { attempt, confirm, openDialog } from "./dialog.js";
-import { button, card, field, label, table, textInput, toolbar } from "./parts.js";
+import { button, card, field, fingerprint, label, table, textInput, toolbar } from "./parts.js";
 import { certificateSheet } from "./certificate.js";
 import { liveView } from "./live.js";
 import { refresh, station } from "./station.js";
 import { trust } from "./varlink.js";
-import { daysLeft, digest, endWords, when } from "./words.js";
+import { daysLeft, endWords, when } from "./words.js";
 
 const _ = cockpit.gettext;
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -111,7 +111,7 @@ function anchorTable(caption, anchors, none, mayDelete) {
             { title: _("Ends"), cell: one => endLabel(one.certificate.notAfter) },
             {
                 title: _("SHA-256 fingerprint"),
-                cell: one => el("span", { class: "es-digest" }, digest(one.fingerprintSha256)),
+                cell: one => fingerprint(one.fingerprintSha256),
             },
             {
                 title: _("Actions"),
