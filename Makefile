@@ -276,7 +276,8 @@ $(BUILD)/tests/simulator/world.o: $(SIM_OBJ) $(BUILD)/tests/simulator/names
 	$(call say,LD)$(LD) -r -o $@.all $(SIM_OBJ) && objcopy --keep-global-symbols=$(BUILD)/tests/simulator/names $@.all $@
 $(SIMULATOR): $(BUILD)/tests/simulator/world.o $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(daemon_libs)
-# One history with its log (SEED=n), or fresh ones on all processors for so long (T=10m): see HACKING.md.
+# One history with its log (SEED=n), or fresh ones on all processors for so long (T=10m; COMMIT=1: as the commit has them): see
+# HACKING.md.
 .PHONY: simulator simulate
 simulator: $(SIMULATOR)
 # In short, for make check.
@@ -284,7 +285,7 @@ simulator: $(SIMULATOR)
 check-simulator: $(SIMULATOR)
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -p no:cacheprovider tests/simulator
 simulate: $(SIMULATOR)
-	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS))
+	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS)) $(if $(COMMIT),--commit)
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
 	sasl smtp draft servers tar esmtp

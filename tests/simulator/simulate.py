@@ -6,6 +6,7 @@
   simulate.py --for TIME       fresh seeds on all processors for so long (30s, 10m, 8h); the first that fails is made
                                smaller: features that it fails without are switched off, hours that it does not need left out
   simulate.py --seeds A..B     those alone
+  simulate.py --for 5m --commit     as --for, with seeds that follow from the commit: the same for everybody who runs it
 
 Exit status 0: nothing happened that may not; 1: something did, and the command that shows it was printed."""
 
@@ -122,6 +123,10 @@ def run(seeds, seconds, jobs, hours):
     return 1 if failed else 0
 
 
+def seed_of_commit():
+    return int(subprocess.run(["git", "-C", TOP, "rev-parse", "HEAD"], stdout=subprocess.PIPE, check=True).stdout[:12], 16)
+
+
 def seconds_of(text):
     number, unit = re.fullmatch(r"(\d+)([smh]?)", text).groups()
     return int(number) * {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
@@ -139,6 +144,7 @@ def main():
     parser.add_argument("--for", dest="time", type=seconds_of)
     parser.add_argument("--seeds", help="A..B")
     parser.add_argument("--first", type=int, help="the first of the fresh seeds; else by the hour")
+    parser.add_argument("--commit", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--hours", type=int, default=HOURS)
     given = parser.parse_args()
@@ -149,7 +155,9 @@ def main():
     if given.seeds:
         first, last = (int(number) for number in given.seeds.split(".."))
         return run(range(first, last + 1), float("inf"), given.jobs, given.hours)
-    first = given.first if given.first is not None else int(time.time()) * 1000 % 1_000_000_000_000
+    first = seed_of_commit() if given.commit else given.first
+    if first is None:
+        first = int(time.time()) * 1000 % 1_000_000_000_000
     print(f"seeds from {first} on", flush=True)
     return run(counting(first), given.time or 60, given.jobs, given.hours)
 
