@@ -12,7 +12,7 @@ enum { BUCKETS = 1024 };
 static struct {
         struct host *hosts[BUCKETS];
         unsigned open, most, most_per_host;
-} places = { .most = 2000, .most_per_host = 20 };
+} places = { .most = 2000, .most_per_host = 64 };
 
 void sessions_set_limits(unsigned all, unsigned per_host)
 {

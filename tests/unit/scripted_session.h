@@ -424,11 +424,6 @@ char *session_waits_words(unused_arg const struct session *session)
         return NULL;
 }
 
-unsigned session_places_left(unused_arg const char *name)
-{
-        return 1000;
-}
-
 void sessions_start_waiting(void)
 {
 }
