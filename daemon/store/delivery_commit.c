@@ -287,7 +287,9 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
                 return 0;
         item->known = is_twin(&delivery->arrival, index, twins);
         bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
-        if (!item->known && (delivery->reconcile || came_before)) {
+        /* asked for by itself: its folder may have been numbered anew since it was first looked for */
+        bool outstanding = item->entry.missing && !item->entry.uidl[0];
+        if (!item->known && (delivery->reconcile || came_before || outstanding)) {
                 int found = fetched_find_digest(db, &key, item->digest, &item->known_file, cause);
                 if (found < 0)
                         return -1;

@@ -788,6 +788,23 @@ START_TEST(again_after_a_crash_and_numbered_anew)
 }
 END_TEST
 
+/* A session broke over it while the folder was compared; when it comes by itself the folder is no longer. */
+START_TEST(outstanding_when_the_folder_was_numbered_anew)
+{
+        struct delivery_target renumbered = imap;
+        struct mailbox_entry entry = uid_entry(7);
+
+        deliver_one(&imap, uid_entry(1), "Subject: one\r\n\r\nfirst\r\n", false);
+        renumbered.uidvalidity = imap.uidvalidity + 1;
+        entry.missing = true;
+        ck_assert_uint_eq(deliver_one(&renumbered, entry, "Subject: one\r\n\r\nfirst\r\n", false).again, 1);
+        check_files(1, 0);
+        entry.uid = 8;
+        ck_assert_uint_eq(deliver_one(&renumbered, entry, "Subject: two\r\n\r\n", false).again, 0);
+        check_files(2, 0);
+}
+END_TEST
+
 START_TEST(nothing_is_begun_within_the_reserve)
 {
         struct mailbox_entry entry = uid_entry(5);
@@ -1478,6 +1495,7 @@ int main(void)
         tcase_add_test(tests, abandoned_without_trace);
         tcase_add_test(tests, again_after_a_crash_before_the_commit);
         tcase_add_test(tests, again_after_a_crash_and_numbered_anew);
+        tcase_add_test(tests, outstanding_when_the_folder_was_numbered_anew);
         tcase_add_test(tests, nothing_is_begun_within_the_reserve);
         tcase_add_test(tests, new_uidvalidity);
         tcase_add_test(tests, uidl_used_again);
