@@ -286,6 +286,10 @@ check-simulator: $(SIMULATOR)
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -p no:cacheprovider tests/simulator
 simulate: $(SIMULATOR)
 	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS)) $(if $(COMMIT),--commit)
+# Its proof: faults put back one by one, each to be found.
+.PHONY: simulate-mutants
+simulate-mutants: $(SIMULATOR)
+	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/mutants.py $(MUTANTS)
 # ---- fuzz targets: tests/fuzz/fuzz_NAME.c; their corpus is a test, FLAVOUR=fuzz looks for more --------
 FUZZ_TARGETS := line reply http imap pop3 frame json certificate settings intake words header allowed import key staple \
 	sasl smtp draft servers tar esmtp

@@ -44,7 +44,8 @@ static bool is_old(const struct member *member, const char *name)
 static void found_file(void *ctx, const char *name)
 {
         const struct looking *at = ctx;
-        scoped(scoped_free) char *path = text_of(SIM_STATE "/mail/%s/%s/%s", at->member->name, at->folder, name);
+        scoped(scoped_free) char *path =
+                text_of(SIM_STATE "/mail/%s/%s/%s", at->member->name, at->folder, name);
         size_t len = 0;
         char *bytes = is_old(at->member, name) ? NULL : disk_get(path, &len);
         uint32_t number = bytes ? letter_number(bytes, len) : 0;
@@ -78,7 +79,8 @@ static bool has_received_all(const struct member *member, bool final)
                 if (times > 1)
                         violated("mail.received-twice", "message %u is in the inbox of %s %zu times",
                                  item->number, member->name, times);
-                if (times == 1 || item->poison || ((item->gone || item->deleted) && item->went < member->since))
+                if (times == 1 || item->poison ||
+                    ((item->gone || item->deleted) && item->went < member->since))
                         continue;
                 if (item->gone)
                         violated("mail.not-received",
