@@ -81,12 +81,20 @@ function trouble(account) {
 
 /* ---- its sheet ---- */
 
+function overtaken() {
+    return alert("wait", _("Somebody else has changed this account meanwhile: “Undo” shows how it is now."));
+}
+
 function editor(account, description) {
     const place = el("div");
     let fields = null;
+    let saving = false;
     const foot = sheetFoot(
         () => save(),
-        () => fill(account.name)
+        () => {
+            place.replaceChildren();
+            fill(account.name);
+        }
     );
     const holder = el("div");
     const changed = () => foot.show(Object.keys(fields.changes()).length);
@@ -96,7 +104,6 @@ function editor(account, description) {
             const { account: now } = await service("GetAccount", { name });
             fields = propertySheet(description, now.kind, now.properties, changed, !station.mayChange);
             holder.replaceChildren(fields.node);
-            place.replaceChildren();
             foot.show(0);
         } catch (error) {
             place.replaceChildren(failure(error));
@@ -105,6 +112,7 @@ function editor(account, description) {
 
     async function save() {
         const properties = fields.changes();
+        saving = true;
         try {
             await service("SetAccount", { name: account.name, properties });
             explain(null, fields.controls, place);
@@ -115,6 +123,7 @@ function editor(account, description) {
         } catch (error) {
             explain(error, fields.controls, place);
         }
+        saving = false;
     }
 
     const end = onEvent(event => {
@@ -122,6 +131,7 @@ function editor(account, description) {
             end();
         } else if (event.event === "account.changed" && event.account === account.name && fields) {
             if (!Object.keys(fields.changes()).length) fill(account.name);
+            else if (!saving) place.replaceChildren(overtaken());
         }
     });
     fill(account.name);

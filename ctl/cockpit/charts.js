@@ -12,6 +12,7 @@ const WIDTH = 480;
 const HEIGHT = 120;
 const BARS = 96; /* of a day: a quarter of an hour each */
 const MINUTE = 60000; /* ms */
+const PAUSE = 10000; /* ms: a day is much to read */
 
 const sum = rows => rows.reduce((total, one) => total + one, 0);
 const most = rows => rows.reduce((top, one) => Math.max(top, one), 0);
@@ -150,6 +151,7 @@ export function charts() {
                 )
             );
         },
-        ["mail.sent", "mail.received", "mail.deferred", "mail.failed", "queue."]
+        ["mail.sent", "mail.received", "mail.deferred", "mail.failed", "queue."],
+        PAUSE
     );
 }

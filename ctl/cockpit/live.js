@@ -6,10 +6,11 @@ import { onChange, onEvent } from "./station.js";
 
 const _ = cockpit.gettext;
 const SETTLE = 200; /* ms */
+const PAUSE = 1000; /* ms from one reading to the next, however much happens */
 
 /* `read` gives a promise, `draw` nodes of what it gave and a function that reads again; `events`: beginnings of the
- * names of events after which it does so by itself. */
-export function liveView(key, read, draw, events) {
+ * names of events after which it does so by itself, `pause` ms after the last time at the earliest. */
+export function liveView(key, read, draw, events, pause = PAUSE) {
     return own(key, () => {
         const node = el(
             "div",
@@ -19,9 +20,11 @@ export function liveView(key, read, draw, events) {
         let found = null;
         let timer = null;
         let turn = 0;
+        let last = 0;
         const show = () => morph(node, el("div", null, draw(found, again)));
         const again = async () => {
             const mine = ++turn;
+            last = Date.now();
             try {
                 const got = await read();
                 if (mine !== turn) return;
@@ -35,10 +38,13 @@ export function liveView(key, read, draw, events) {
             if (!node.isConnected) {
                 endEvents();
             } else if (events.some(start => event.event.startsWith(start)) && !timer) {
-                timer = setTimeout(() => {
-                    timer = null;
-                    again();
-                }, SETTLE);
+                timer = setTimeout(
+                    () => {
+                        timer = null;
+                        again();
+                    },
+                    Math.max(SETTLE, last + pause - Date.now())
+                );
             }
         });
         const endChanges = onChange(() => {

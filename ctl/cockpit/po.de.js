@@ -176,6 +176,7 @@ cockpit.locale({
     "Security": [null, "Sicherheit"],
     "Send a heartbeat": [null, "Lebenszeichen senden"],
     "Sent": [null, "Gesendet"],
+    "Somebody else has changed this account meanwhile: “Undo” shows how it is now.": [null, "Jemand anderes hat dieses Konto inzwischen geändert: „Verwerfen“ zeigt, wie es jetzt ist."],
     "For the key, the fingerprint to give is that of the key.": [null, "Für den Schlüssel ist der Fingerabdruck des Schlüssels anzugeben."],
     "Serial number": [null, "Seriennummer"],
     "Server": [null, "Server"],

@@ -4,6 +4,7 @@
 import { service, trust, serviceStream } from "./varlink.js";
 
 const SETTLE = 150; /* ms: events come in crowds */
+const PAUSE = 1000; /* ms from one reading to the next, however much happens */
 const AGAIN = 3000; /* ms until a lost connection is tried anew */
 
 /* status: of GetStatus; hosts: Allowed Hosts; certificates: of servers; mayChange: false for a reader;
@@ -22,6 +23,7 @@ const listeners = new Set();
 let timer = null;
 let reading = false;
 let wanted = false;
+let last = 0; /* when it was read */
 
 function draw() {
     drawers.forEach(one => one());
@@ -69,6 +71,7 @@ export async function refresh() {
     reading = true;
     while (wanted) {
         wanted = false;
+        last = Date.now();
         try {
             await read();
         } catch (error) {
@@ -79,12 +82,16 @@ export async function refresh() {
     reading = false;
 }
 
+/* Nobody looks at a page that is hidden: it is read when it is shown again. */
 function soon() {
-    if (!timer)
-        timer = setTimeout(() => {
+    if (timer || document.hidden) return;
+    timer = setTimeout(
+        () => {
             timer = null;
             refresh();
-        }, SETTLE);
+        },
+        Math.max(SETTLE, last + PAUSE - Date.now())
+    );
 }
 
 function heard(reply) {
@@ -108,6 +115,7 @@ async function follow() {
 }
 
 export function start() {
+    document.addEventListener("visibilitychange", soon);
     follow();
 }
 
