@@ -9,14 +9,12 @@
 #include "daemon/manager.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/work_counts.h"
 
 #include <stdio.h>
 
 /* Durable names of the clock's two values (store/fetched_table facts). */
-#define FACT_PAUSED        "pausedSeconds"
-#define FACT_STOPPED_SINCE "stoppedSince"
 
 enum {
         WORD_LEAST = 2 * 60 * 60,             /* seconds beyond two rounds for which "ok" stands unproven */
@@ -123,34 +121,34 @@ bool account_is_stopped(const struct account *account)
 int64_t account_clock(const struct account *account)
 {
         int64_t now = (int64_t)loop_wall();
-        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+        int64_t since = kept_number(account->name, KEPT_STOPPED_SINCE);
         int64_t standing = since && now > since ? now - since : 0;
 
-        return now - fact_number(account->name, FACT_PAUSED) - standing;
+        return now - kept_number(account->name, KEPT_PAUSED_SECONDS) - standing;
 }
 
 void account_clock_was_set(const struct account *account, int64_t seconds)
 {
-        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+        int64_t since = kept_number(account->name, KEPT_STOPPED_SINCE);
 
-        fact_add(account->name, FACT_PAUSED, seconds);
+        kept_add(account->name, KEPT_PAUSED_SECONDS, seconds);
         if (since)
-                fact_set_number(account->name, FACT_STOPPED_SINCE, since + seconds);
+                kept_set_number(account->name, KEPT_STOPPED_SINCE, since + seconds);
 }
 
 /* Starts or ends the standing still of the clock; kept on disk so that a restart does not age mail. */
 static void set_clock_running(const struct account *account)
 {
         int64_t now = (int64_t)loop_wall();
-        int64_t since = fact_number(account->name, FACT_STOPPED_SINCE);
+        int64_t since = kept_number(account->name, KEPT_STOPPED_SINCE);
         bool stopped = account_is_stopped(account);
 
         if (stopped && !since) {
-                fact_set_number(account->name, FACT_STOPPED_SINCE, now);
+                kept_set_number(account->name, KEPT_STOPPED_SINCE, now);
         } else if (!stopped && since && account->status != ACCOUNT_CONNECTING) {
                 /* CONNECTING: not known yet whether it runs again; the clock stays as it is */
-                fact_add(account->name, FACT_PAUSED, now > since ? now - since : 0);
-                fact_set_number(account->name, FACT_STOPPED_SINCE, 0);
+                kept_add(account->name, KEPT_PAUSED_SECONDS, now > since ? now - since : 0);
+                kept_set_number(account->name, KEPT_STOPPED_SINCE, 0);
         }
 }
 
@@ -216,13 +214,13 @@ void account_report_ok(struct account *account)
 
 void account_has_worked(struct account *account)
 {
-        fact_set_number(account->name, FACT_WORKED, (int64_t)loop_wall());
+        kept_set_number(account->name, KEPT_LAST_POLL_SUCCESS, (int64_t)loop_wall());
         account_report_ok(account);
 }
 
 void account_was_checked(const struct account *account)
 {
-        fact_set_number(account->name, FACT_CHECKED, (int64_t)loop_wall());
+        kept_set_number(account->name, KEPT_LAST_CHECKED, (int64_t)loop_wall());
 }
 
 /* Seconds after which somebody should have shown that it works. */
@@ -236,7 +234,7 @@ static int64_t word_lasts(const struct account *account)
 
 void account_doubt_word(struct account *account)
 {
-        int64_t age = (int64_t)loop_wall() - fact_number(account->name, FACT_WORKED);
+        int64_t age = (int64_t)loop_wall() - kept_number(account->name, KEPT_LAST_POLL_SUCCESS);
 
         if (account->status != ACCOUNT_OK || age < word_lasts(account))
                 return;

@@ -120,11 +120,3 @@ int64_t account_clock(const struct account *account);
 void account_clock_was_set(const struct account *account, int64_t seconds);
 /* True when mail waits for a person: disabled, fault, challenge. */
 bool account_is_stopped(const struct account *account);
-
-/* When it last worked, and when that was last looked at (wall clock). */
-#define FACT_WORKED  "lastPollSuccess"
-#define FACT_CHECKED "lastChecked"
-/* The fact that the server cannot delete single messages (IMAP without UIDPLUS). */
-#define FACT_NO_EXPUNGE "noUidExpunge"
-/* How many messages a POP3 server has without an id. */
-#define FACT_NAMELESS "nameless"

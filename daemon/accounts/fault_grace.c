@@ -3,13 +3,7 @@
 #include "daemon/accounts/fault_grace.h"
 
 #include "common/times.h"
-#include "daemon/store/fetched_table.h"
-
-#define FACT_SINCE "workedSince" /* begin of the time that its sessions have come about for */
-#define FACT_LAST  "lastSignedIn"
-#define FACT_TALK  "doubtTalk" /* 1: it is about what is said in a session, not about its sign-in */
-#define FACT_TRIES "doubtTries"
-#define FACT_NEXT  "doubtNext" /* when the next try is due */
+#include "daemon/store/kept.h"
 
 enum {
         DAY = 24 * 3600,
@@ -32,28 +26,30 @@ static bool is_odd(const struct cause *cause)
 /* A session that comes about shows that signing in works again, and nothing of what comes later in it. */
 void fault_grace_worked(const char *account, int64_t now)
 {
-        int64_t last = fact_number(account, FACT_LAST);
-        bool over = !fact_number(account, FACT_TALK) || now > fact_number(account, FACT_NEXT) + OVER;
+        int64_t last = kept_number(account, KEPT_LAST_SIGNED_IN);
+        bool over =
+                !kept_number(account, KEPT_DOUBT_TALK) || now > kept_number(account, KEPT_DOUBT_NEXT) + OVER;
 
-        if (fact_number(account, FACT_TRIES) && over)
-                fact_set_number(account, FACT_TRIES, 0);
-        if (!fact_number(account, FACT_SINCE))
-                fact_set_number(account, FACT_SINCE, now);
+        if (kept_number(account, KEPT_DOUBT_TRIES) && over)
+                kept_set_number(account, KEPT_DOUBT_TRIES, 0);
+        if (!kept_number(account, KEPT_WORKED_SINCE))
+                kept_set_number(account, KEPT_WORKED_SINCE, now);
         if (now < last || now - last >= NOTED_AGAIN)
-                fact_set_number(account, FACT_LAST, now);
+                kept_set_number(account, KEPT_LAST_SIGNED_IN, now);
 }
 
 void fault_grace_forget(const char *account)
 {
-        fact_set_number(account, FACT_SINCE, 0);
-        fact_set_number(account, FACT_TRIES, 0);
+        kept_set_number(account, KEPT_WORKED_SINCE, 0);
+        kept_set_number(account, KEPT_DOUBT_TRIES, 0);
 }
 
 int64_t fault_grace_cause(const char *account, int64_t now, struct cause *cause)
 {
-        int64_t since = fact_number(account, FACT_SINCE), last = fact_number(account, FACT_LAST);
-        int64_t polled = fact_number(account, "lastPollSuccess"); /* a session may stand for weeks */
-        int64_t tries = fact_number(account, FACT_TRIES), next = fact_number(account, FACT_NEXT);
+        int64_t since = kept_number(account, KEPT_WORKED_SINCE),
+                last = kept_number(account, KEPT_LAST_SIGNED_IN);
+        int64_t polled = kept_number(account, KEPT_LAST_POLL_SUCCESS); /* a session may stand for weeks */
+        int64_t tries = kept_number(account, KEPT_DOUBT_TRIES), next = kept_number(account, KEPT_DOUBT_NEXT);
         bool talk = cause->code == CAUSE_PROTOCOL;
         char when[32];
 
@@ -64,9 +60,9 @@ int64_t fault_grace_cause(const char *account, int64_t now, struct cause *cause)
                 if (tries == (int64_t)count_of(pauses))
                         return 0;
                 next = now + pauses[tries];
-                fact_set_number(account, FACT_TRIES, ++tries);
-                fact_set_number(account, FACT_NEXT, next);
-                fact_set_number(account, FACT_TALK, talk);
+                kept_set_number(account, KEPT_DOUBT_TRIES, ++tries);
+                kept_set_number(account, KEPT_DOUBT_NEXT, next);
+                kept_set_number(account, KEPT_DOUBT_TALK, talk);
         }
         time_rfc3339((time_t)last, when);
         struct cause told = *cause;

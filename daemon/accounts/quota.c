@@ -3,10 +3,7 @@
 #include "daemon/accounts/quota.h"
 
 #include "daemon/loop.h"
-#include "daemon/store/fetched_table.h"
-
-#define FACT_DAY  "sentDay" /* quota_day() of the count */
-#define FACT_SENT "sentOnDay"
+#include "daemon/store/kept.h"
 
 uint64_t quota_left(int64_t max_per_day, int64_t sent_today)
 {
@@ -39,26 +36,26 @@ int64_t quota_until_midnight(time_t now)
 
 int64_t quota_sent_today(const struct account *account)
 {
-        if (fact_number(account->name, FACT_DAY) != quota_day(loop_wall()))
+        if (kept_number(account->name, KEPT_SENT_DAY) != quota_day(loop_wall()))
                 return 0;
-        return fact_number(account->name, FACT_SENT);
+        return kept_number(account->name, KEPT_SENT_ON_DAY);
 }
 
 void quota_count_sent(const struct account *account, int64_t messages)
 {
         int64_t today = quota_day(loop_wall());
 
-        if (fact_number(account->name, FACT_DAY) != today) {
-                fact_set_number(account->name, FACT_DAY, today);
-                fact_set_number(account->name, FACT_SENT, 0);
+        if (kept_number(account->name, KEPT_SENT_DAY) != today) {
+                kept_set_number(account->name, KEPT_SENT_DAY, today);
+                kept_set_number(account->name, KEPT_SENT_ON_DAY, 0);
         }
-        fact_add(account->name, FACT_SENT, messages);
+        kept_add(account->name, KEPT_SENT_ON_DAY, messages);
 }
 
 void quota_clock_was_set(const struct account *account, int64_t seconds)
 {
-        int64_t today = quota_day(loop_wall()), counted = fact_number(account->name, FACT_DAY);
+        int64_t today = quota_day(loop_wall()), counted = kept_number(account->name, KEPT_SENT_DAY);
 
         if (counted > today || (counted && counted == quota_day(loop_wall() - (time_t)seconds)))
-                fact_set_number(account->name, FACT_DAY, today);
+                kept_set_number(account->name, KEPT_SENT_DAY, today);
 }

@@ -2,6 +2,7 @@
 /* The rounds of a poll: messages are asked for, stored (fetching_store.c), the server is told, then the next.
  */
 #include "daemon/incoming/fetching_state.h"
+#include "daemon/store/kept.h"
 
 #include "daemon/messages.h"
 #include "daemon/store/maildir.h"
@@ -101,11 +102,11 @@ static void begin_round(struct fetching *fetching)
 static void note_expunge(struct fetching *fetching)
 {
         struct subject subject = fetching_subject(fetching);
-        bool known = fact_number(fetching->account->name, FACT_NO_EXPUNGE);
+        bool known = kept_number(fetching->account->name, KEPT_NO_UID_EXPUNGE);
 
         if (known == !fetching->info.can_expunge_uid)
                 return;
-        fact_set_number(fetching->account->name, FACT_NO_EXPUNGE, !known);
+        kept_set_number(fetching->account->name, KEPT_NO_UID_EXPUNGE, !known);
         if (!known)
                 log_about(&subject, LOG_WARNING, MSG_NOT_EXPUNGED,
                           "%s: the server has no UIDPLUS: what is deleted there is only flagged as deleted "

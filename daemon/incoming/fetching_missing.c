@@ -7,6 +7,7 @@
  * certain, and when it is over.
  */
 #include "daemon/incoming/fetching_state.h"
+#include "daemon/store/kept.h"
 
 #include "common/json_fields.h"
 #include "common/limits.h"
@@ -209,12 +210,12 @@ void fetching_on_gone(void *ctx, const struct mailbox_entry *entry)
 void fetching_on_nameless(void *ctx, size_t count)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
-        int64_t before = fetching ? fact_number(fetching->account->name, FACT_NAMELESS) : 0;
+        int64_t before = fetching ? kept_number(fetching->account->name, KEPT_NAMELESS) : 0;
 
         if (!fetching || before == (int64_t)count)
                 return;
         struct subject subject = fetching_subject(fetching);
-        fact_set_number(fetching->account->name, FACT_NAMELESS, (int64_t)count);
+        kept_set_number(fetching->account->name, KEPT_NAMELESS, (int64_t)count);
         if (count && !fetching->pop3)
                 log_about(&subject, LOG_WARNING, MSG_MISSING,
                           "%s: the server says that there are more messages in folder %s than it lists, by "

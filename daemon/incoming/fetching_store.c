@@ -4,6 +4,7 @@
  * other while the next one fills, and the server waits when the disk is behind.
  */
 #include "daemon/incoming/fetching_state.h"
+#include "daemon/store/kept.h"
 
 #include "common/json_fields.h"
 #include "daemon/events.h"
@@ -88,9 +89,9 @@ static void count_left(struct fetching *fetching, const struct delivered *messag
 static void count_received(struct fetching *fetching, const struct delivered *message)
 {
         fetching->received++;
-        fact_add(fetching->account->name, "numberReceived", 1);
+        kept_add(fetching->account->name, KEPT_NUMBER_RECEIVED, 1);
         work_counts.received++;
-        fact_set_number(fetching->account->name, "lastReceived", (int64_t)loop_wall());
+        kept_set_number(fetching->account->name, KEPT_LAST_RECEIVED, (int64_t)loop_wall());
         announce(fetching, message);
 }
 

@@ -6,7 +6,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 static const struct hand_on_way *const ways[] = { &hand_on_lmtp, &hand_on_exec };
 
@@ -63,8 +63,8 @@ void hand_on_refused(const struct account *account, const char *who, const char 
 
         log_about(&subject, LOG_WARNING, MSG_HANDED_BACK,
                   "%s: %s refused a message, which is in the inbox here: %s", account->name, who, reply);
-        fact_add(account->name, "handedBack", 1);
-        fact_set_number(account->name, "lastHandedBack", (int64_t)loop_wall());
+        kept_add(account->name, KEPT_HANDED_BACK, 1);
+        kept_set_number(account->name, KEPT_LAST_HANDED_BACK, (int64_t)loop_wall());
         json_put_text(data, key, what);
         json_put_text(data, "reply", reply);
         event_emit("mail.handedBack", account->name, data,

@@ -7,7 +7,7 @@
 #include "daemon/outgoing/sender_state.h"
 #include "daemon/outgoing/session_count.h"
 #include "daemon/session/session_limits.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 enum {
         CLAIM_MESSAGES = 200, /* at once */
@@ -213,7 +213,7 @@ static bool worked(const struct sender *sender, const struct sending *sending)
         const char *from = sending->mail.from;
 
         return from[0] && same_text(from, prop_text(&sender->runner.account->values, PROP_FROM)) &&
-               fact_number(sender->runner.account->name, "numberSent") > 0;
+               kept_number(sender->runner.account->name, KEPT_NUMBER_SENT) > 0;
 }
 
 void sender_hand_out(struct sender *sender)

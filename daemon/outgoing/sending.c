@@ -15,7 +15,7 @@
 #include "daemon/outgoing/sender_policy.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/work_counts.h"
 
 #include <stdio.h>
@@ -138,7 +138,7 @@ static void tell(const struct sending *sending, enum queue_state state,
         subject.reply_code = recipient->code;
         subject.enhanced_code = recipient->enhanced[0] ? recipient->enhanced : NULL;
         if (state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS)
-                fact_add(sending->account->name, "numberDeferred", 1);
+                kept_add(sending->account->name, KEPT_NUMBER_DEFERRED, 1);
         work_counts.deferred += state == QUEUE_DEFERRED || state == QUEUE_AMBIGUOUS;
         log_about(&subject, forms[state].priority, forms[state].message_id, "%s: %s to %s by %s: %s",
                   sending->message->id, forms[state].words, recipient->address, sending->account->name,
@@ -161,14 +161,14 @@ static void count(struct sending *sending, const struct sending_result *result, 
 
         if (result->sent) {
                 quota_count_sent(sending->account, 1);
-                fact_add(name, "numberSent", 1);
+                kept_add(name, KEPT_NUMBER_SENT, 1);
                 work_counts.sent++;
         }
         if (result->failed) {
-                fact_add(name, "numberDiscarded", 1);
+                kept_add(name, KEPT_NUMBER_DISCARDED, 1);
                 work_counts.failed++;
-                fact_set_number(name, "lastDiscard", (int64_t)loop_wall());
-                fact_set_text(name, "lastDiscardCause", reply);
+                kept_set_number(name, KEPT_LAST_DISCARD, (int64_t)loop_wall());
+                kept_set_text(name, KEPT_LAST_DISCARD_CAUSE, reply);
         }
 }
 

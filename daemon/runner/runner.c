@@ -9,7 +9,7 @@
 #include "daemon/session/session.h"
 #include "daemon/session/signin.h"
 #include "daemon/session/token.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 struct runner_poll {
         runner_polled *done;
@@ -156,8 +156,8 @@ void runner_tell_failure(const struct runner *runner, const struct runner_failur
 {
         const char *name = runner->account->name;
 
-        fact_set_number(name, "lastPollFailure", (int64_t)loop_wall());
-        fact_set_text(name, "lastPollFailureCause", failure->why.text);
+        kept_set_number(name, KEPT_LAST_POLL_FAILURE, (int64_t)loop_wall());
+        kept_set_text(name, KEPT_LAST_POLL_FAILURE_CAUSE, failure->why.text);
         account_report_failure(runner->account, &failure->why, challenge_id);
         account_was_checked(runner->account);
 }

@@ -10,7 +10,7 @@
 #include "daemon/outgoing/sender.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/waiting.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/queue_table.h"
 
@@ -36,7 +36,7 @@ static void ago(int64_t seconds, char *to, size_t size)
 /* What the status rests on. */
 static char *status_words(const struct account *account)
 {
-        int64_t worked = fact_number(account->name, FACT_WORKED);
+        int64_t worked = kept_number(account->name, KEPT_LAST_POLL_SUCCESS);
         bool unknown = account->status == ACCOUNT_CONNECTING;
         const char *lacks =
                 unknown && secret_is_missing(&account->values) ? "; no password or token is stored" : "";
@@ -64,24 +64,26 @@ static json_t *tls_json(const struct account *account)
         return tls;
 }
 
-static json_t *text_fact(const struct account *account, const char *name)
+static json_t *kept_text_json(const struct account *account, enum kept value)
 {
-        const char *text = fact_text(account->name, name);
+        const char *text = kept_text(account->name, value);
 
         return text ? json_string(text) : json_null();
 }
 
-/* Read-only properties that are a number or a time under their own name in the facts. */
-static json_t *fact_json(const struct account *account, const struct property *property)
+/* Read-only properties that are a number or a time, kept under their own name. */
+static json_t *kept_number_json(const struct account *account, const struct property *property)
 {
+        int64_t number = kept_number(account->name, kept_named(property->name));
+
         if (property->type == TYPE_TIME) {
                 json_t *holder = json_object();
-                json_put_time(holder, "time", fact_number(account->name, property->name));
+                json_put_time(holder, "time", number);
                 json_t *time = json_incref(json_object_get(holder, "time"));
                 json_decref(holder);
                 return time;
         }
-        return json_integer(fact_number(account->name, property->name));
+        return json_integer(number);
 }
 
 static json_t *password_source(const struct account *account)
@@ -121,8 +123,8 @@ static json_t *read_only_json(const struct account *account, enum property_id id
         if (id == PROP_HEARTBEAT_STATE)
                 return json_string(heartbeat_state(account));
         if (id == PROP_LAST_POLL_FAILURE_CAUSE || id == PROP_LAST_DISCARD_CAUSE)
-                return text_fact(account, property->name);
-        return fact_json(account, property);
+                return kept_text_json(account, kept_named(property->name));
+        return kept_number_json(account, property);
 }
 
 json_t *account_json(const struct account *account)
@@ -157,7 +159,7 @@ static char *warn_of_exemption(const struct account *account)
 
 static char *warn_of_expunge(const struct account *account)
 {
-        if (!prop_is(&account->values, WORD_DELETE) || !fact_number(account->name, FACT_NO_EXPUNGE))
+        if (!prop_is(&account->values, WORD_DELETE) || !kept_number(account->name, KEPT_NO_UID_EXPUNGE))
                 return NULL;
         return copy_text("the server has no UIDPLUS: what is deleted there is flagged as deleted and left, "
                          "for a mail program "
@@ -166,7 +168,7 @@ static char *warn_of_expunge(const struct account *account)
 
 static char *warn_of_missing(const struct account *account)
 {
-        int64_t missing = fact_number(account->name, FACT_MISSING);
+        int64_t missing = kept_number(account->name, KEPT_MISSING);
 
         if (!missing)
                 return NULL;
@@ -178,7 +180,7 @@ static char *warn_of_missing(const struct account *account)
 
 static char *warn_of_nameless(const struct account *account)
 {
-        int64_t nameless = fact_number(account->name, FACT_NAMELESS);
+        int64_t nameless = kept_number(account->name, KEPT_NAMELESS);
 
         if (!nameless)
                 return NULL;
@@ -190,13 +192,13 @@ static char *warn_of_nameless(const struct account *account)
 
 static char *warn_of_handed_back(const struct account *account)
 {
-        int64_t back = fact_number(account->name, "lastHandedBack");
+        int64_t back = kept_number(account->name, KEPT_LAST_HANDED_BACK);
 
         if (!back || loop_wall() - back >= HANDED_BACK_SHOWN)
                 return NULL;
         return text_of("%lld received messages were refused by deliverTo so far and are in the inbox here: "
                        "emailsecctl inbox list %s",
-                       (long long)fact_number(account->name, "handedBack"), account->name);
+                       (long long)kept_number(account->name, KEPT_HANDED_BACK), account->name);
 }
 
 static char *warn_of_pace(const struct account *account)

@@ -8,7 +8,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -19,8 +19,6 @@ enum {
         DIFFERENCES_SHOWN = 24, /* properties of one change */
         IDS_SHOWN = 20,         /* messages, exemptions */
 };
-#define STATION   "" /* facts of the station, which no account's name is */
-#define FACT_LAST "lastChange"
 
 static const struct {
         const char *name, *message_id, *words;
@@ -141,13 +139,13 @@ static void keep_last(const struct actor *actor, const struct trail *trail, cons
         json_put_text(last, "text", text);
         scoped(scoped_free) char *kept = json_dumps(last, JSON_COMPACT);
         if (kept)
-                fact_set_text(STATION, FACT_LAST, kept);
+                kept_set_text(KEPT_OF_SERVICE, KEPT_LAST_CHANGE, kept);
         json_decref(last);
 }
 
 json_t *audit_trail_last(void)
 {
-        const char *kept = fact_text(STATION, FACT_LAST);
+        const char *kept = kept_text(KEPT_OF_SERVICE, KEPT_LAST_CHANGE);
 
         return kept ? json_loads(kept, 0, NULL) : NULL;
 }

@@ -15,7 +15,7 @@
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/own_message.h"
 #include "daemon/settings.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 #include <stdio.h>
 
@@ -29,15 +29,11 @@ enum {
         TEXT_SHOWN = 400, /* bytes of a cause */
         LIFETIME = 2 * DAY,
 };
-#define STATION    "" /* facts of the station */
-#define FACT_DAY   "faultMailDay"
-#define FACT_MAILS "faultMails"
 
 /* What is wrong with an account, or is no more. */
 enum kind { KIND_OF_STATUS, KIND_OF_HEARTBEAT, KINDS };
-static const char *const open_facts[KINDS] = {
-        "faultMailOpen", "heartbeatMailOpen"
-}; /* 1: told, and not yet that it is over */
+/* 1: told, and not yet that it is over. */
+static const enum kept is_open[KINDS] = { KEPT_FAULT_MAIL_OPEN, KEPT_HEARTBEAT_MAIL_OPEN };
 
 struct trouble {
         char *account, *code;
@@ -102,7 +98,7 @@ static void add(const char *account, enum kind kind, const char *code, bool over
 /* It is over: told where the beginning was. */
 static void over(const char *account, enum kind kind)
 {
-        if (fact_number(account, open_facts[kind]))
+        if (kept_number(account, is_open[kind]))
                 add(account, kind, NULL, true);
         else
                 drop(account, kind);
@@ -113,16 +109,9 @@ static bool needs_person(const struct account *account)
         return account->status == ACCOUNT_FAULT || account->status == ACCOUNT_CHALLENGE;
 }
 
-/* "faultMail.Authentication": when that was told of the account last. */
-static char *told_fact(const char *code)
-{
-        return text_of("faultMail.%s", code);
-}
-
 static bool told_today(const struct trouble *trouble)
 {
-        scoped(scoped_free) char *name = told_fact(trouble->code);
-        int64_t age = (int64_t)loop_wall() - fact_number(trouble->account, name);
+        int64_t age = (int64_t)loop_wall() - kept_fault_told(trouble->account, trouble->code);
 
         return age >= 0 && age < DAY;
 }
@@ -135,7 +124,7 @@ static bool is_news(const struct trouble *trouble)
         if (!account)
                 return false;
         if (trouble->over)
-                return fact_number(trouble->account, open_facts[trouble->kind]) != 0;
+                return kept_number(trouble->account, is_open[trouble->kind]) != 0;
         bool still = trouble->kind == KIND_OF_STATUS ? needs_person(account)
                                                      : !strcmp(heartbeat_state(account), "missing");
         return still && !told_today(trouble);
@@ -266,11 +255,9 @@ static char *subject_of(size_t ill, size_t well)
 
 static void mark_told(const struct trouble *trouble)
 {
-        scoped(scoped_free) char *name = told_fact(trouble->code);
-
-        fact_set_number(trouble->account, open_facts[trouble->kind], !trouble->over);
+        kept_set_number(trouble->account, is_open[trouble->kind], !trouble->over);
         if (!trouble->over)
-                fact_set_number(trouble->account, name, (int64_t)loop_wall());
+                kept_set_fault_told(trouble->account, trouble->code, (int64_t)loop_wall());
 }
 
 static void queued(void *ctx, const char *id, const struct cause *cause)
@@ -297,7 +284,7 @@ static void queued(void *ctx, const char *id, const struct cause *cause)
                           faults.to, count, count == 1 ? "" : "s", cause->text);
                 timer_set(faults.timer, AGAIN_MS);
         } else {
-                fact_add(STATION, FACT_MAILS, 1);
+                kept_add(KEPT_OF_SERVICE, KEPT_FAULT_MAILS, 1);
                 log_about(&subject, LOG_NOTICE, MSG_FAULT_TOLD,
                           "%s is told of %zu account%s by mail through account %s", faults.to, count,
                           count == 1 ? "" : "s", faults.carrier);
@@ -356,12 +343,12 @@ static void tell(void *ctx)
         keep_news();
         if (!faults.first || !address())
                 return;
-        if (fact_number(STATION, FACT_DAY) != today) {
-                fact_set_number(STATION, FACT_DAY, today);
-                fact_set_number(STATION, FACT_MAILS, 0);
+        if (kept_number(KEPT_OF_SERVICE, KEPT_FAULT_MAIL_DAY) != today) {
+                kept_set_number(KEPT_OF_SERVICE, KEPT_FAULT_MAIL_DAY, today);
+                kept_set_number(KEPT_OF_SERVICE, KEPT_FAULT_MAILS, 0);
         }
         struct account *carrier = choose();
-        if (fact_number(STATION, FACT_MAILS) >= MAILS_A_DAY)
+        if (kept_number(KEPT_OF_SERVICE, KEPT_FAULT_MAILS) >= MAILS_A_DAY)
                 complain("there were as many mails today as a day may have");
         else if (!carrier)
                 complain("no other outgoing account works");
@@ -383,7 +370,7 @@ static void hear_status(const char *name, const json_t *data)
         if (!same_text(status, "disabled"))
                 return; /* down heals by itself, connecting is not known yet */
         drop(name, KIND_OF_STATUS);
-        fact_set_number(name, open_facts[KIND_OF_STATUS], 0);
+        kept_set_number(name, is_open[KIND_OF_STATUS], 0);
 }
 
 static void hear(void *ctx, struct event *event)
@@ -406,7 +393,7 @@ void fault_mail_look(void)
         if (!address())
                 return;
         for (const struct account *account = accounts_first(); account; account = account->next)
-                if (needs_person(account) && !fact_number(account->name, open_facts[KIND_OF_STATUS]))
+                if (needs_person(account) && !kept_number(account->name, is_open[KIND_OF_STATUS]))
                         add(account->name, KIND_OF_STATUS, cause_kind(account->cause->code)->name, false);
 }
 

@@ -15,7 +15,7 @@
 #include "daemon/service/heartbeat_parts.h"
 #include "daemon/service/own_message.h"
 #include "daemon/settings.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/own_mail.h"
 
 #include <strings.h>
@@ -24,14 +24,6 @@ enum {
         PATIENCE = 30 * 60,        /* seconds for a round trip, */
         PATIENCE_MOST = 24 * 3600, /* and two looks of who receives it, at most this */
 };
-#define FACT_STATE   "heartbeatStateNumber"
-#define FACT_SENT    "lastHeartbeat"
-#define FACT_ARRIVED "lastHeartbeatArrived"
-#define FACT_SECONDS "lastHeartbeatSeconds"
-#define FACT_TOKEN   "heartbeatToken"
-#define FACT_ID      "heartbeatId"
-#define FACT_TO      "heartbeatTo"
-#define FACT_RETURNS "heartbeatReturns"
 
 static struct subscription *subscription;
 
@@ -44,7 +36,7 @@ static const char *address_of(const struct account *account)
 
 enum heartbeat_number heartbeat_number(const struct account *account)
 {
-        return (enum heartbeat_number)fact_number(account->name, FACT_STATE);
+        return (enum heartbeat_number)kept_number(account->name, KEPT_HEARTBEAT_STATE);
 }
 
 const char *heartbeat_state(const struct account *account)
@@ -54,14 +46,14 @@ const char *heartbeat_state(const struct account *account)
                                              [HEARTBEAT_SENT] = "sent",
                                              [HEARTBEAT_ARRIVED] = "arrived",
                                              [HEARTBEAT_MISSING] = "missing" };
-        int64_t number = fact_number(account->name, FACT_STATE);
+        int64_t number = kept_number(account->name, KEPT_HEARTBEAT_STATE);
 
         return number >= 0 && number < (int64_t)count_of(words) ? words[number] : "none";
 }
 
 static void set_state(const struct account *account, enum heartbeat_number state)
 {
-        fact_set_number(account->name, FACT_STATE, state);
+        kept_set_number(account->name, KEPT_HEARTBEAT_STATE, state);
 }
 
 /* ---- who receives it ---- */
@@ -75,8 +67,8 @@ static bool receives(const struct account *account, const char *address)
 bool heartbeat_is_expected(const struct account *account, bool *anybody)
 {
         const char *address = address_of(account);
-        bool found = fact_number(account->name, FACT_RETURNS) &&
-                     same_text(fact_text(account->name, FACT_TO), address);
+        bool found = kept_number(account->name, KEPT_HEARTBEAT_RETURNS) &&
+                     same_text(kept_text(account->name, KEPT_HEARTBEAT_TO), address);
 
         *anybody = false;
         for (const struct account *other = accounts_first(); other; other = other->next) {
@@ -105,8 +97,8 @@ static json_t *data_of(const struct account *account)
         json_t *data = json_object();
 
         json_put_text(data, "to", address_of(account));
-        json_put_text(data, "id", fact_text(account->name, FACT_ID));
-        json_put_time(data, "sent", fact_number(account->name, FACT_SENT));
+        json_put_text(data, "id", kept_text(account->name, KEPT_HEARTBEAT_ID));
+        json_put_time(data, "sent", kept_number(account->name, KEPT_LAST_HEARTBEAT));
         return data;
 }
 
@@ -117,7 +109,7 @@ char *heartbeat_warning(const struct account *account)
         if (!address_of(account)[0] || !account_enabled(account) ||
             heartbeat_number(account) != HEARTBEAT_MISSING)
                 return NULL;
-        time_rfc3339((time_t)fact_number(account->name, FACT_SENT), when);
+        time_rfc3339((time_t)kept_number(account->name, KEPT_LAST_HEARTBEAT), when);
         return text_of("the heartbeat of %s to %s is missing: alarms may not arrive either: emailsecctl "
                        "account heartbeat %s",
                        when, address_of(account), account->name);
@@ -136,7 +128,7 @@ static void tell_missing(struct account *account, const char *why)
         if (!news)
                 return;
         subject.cause = &cause;
-        subject.queue_id = fact_text(account->name, FACT_ID);
+        subject.queue_id = kept_text(account->name, KEPT_HEARTBEAT_ID);
         log_about(&subject, LOG_ERR, MSG_HEARTBEAT_MISSING, "%s: the heartbeat to %s %s", account->name,
                   address_of(account), why);
         json_t *data = data_of(account);
@@ -148,8 +140,8 @@ static void tell_missing(struct account *account, const char *why)
 
 static void tell_arrived(struct account *account, const char *incoming)
 {
-        bool was_missing = fact_number(account->name, "heartbeatWasMissing") != 0;
-        int64_t seconds = fact_number(account->name, FACT_SECONDS);
+        bool was_missing = kept_number(account->name, KEPT_HEARTBEAT_WAS_MISSING) != 0;
+        int64_t seconds = kept_number(account->name, KEPT_LAST_HEARTBEAT_SECONDS);
         struct subject subject = account_subject(account);
 
         log_about(&subject, was_missing ? LOG_NOTICE : LOG_INFO, MSG_HEARTBEAT_ARRIVED,
@@ -185,7 +177,7 @@ static void queued(void *ctx, const char *id, const struct cause *cause)
                 tell_missing(account, "could not be queued");
                 return;
         }
-        fact_set_text(name, FACT_ID, id);
+        kept_set_text(name, KEPT_HEARTBEAT_ID, id);
         heartbeat_watches_queued(name, id);
 }
 
@@ -219,13 +211,14 @@ int heartbeat_send(struct account *account, struct cause *cause)
                 free(beat);
                 return -1;
         }
-        if (!same_text(fact_text(account->name, FACT_TO), address))
-                fact_set_number(account->name, FACT_RETURNS, 0);
-        fact_set_number(account->name, "heartbeatWasMissing", heartbeat_number(account) == HEARTBEAT_MISSING);
-        fact_set_text(account->name, FACT_TO, address);
-        fact_set_text(account->name, FACT_TOKEN, token);
-        fact_set_text(account->name, FACT_ID, "");
-        fact_set_number(account->name, FACT_SENT, now);
+        if (!same_text(kept_text(account->name, KEPT_HEARTBEAT_TO), address))
+                kept_set_number(account->name, KEPT_HEARTBEAT_RETURNS, 0);
+        kept_set_number(account->name, KEPT_HEARTBEAT_WAS_MISSING,
+                        heartbeat_number(account) == HEARTBEAT_MISSING);
+        kept_set_text(account->name, KEPT_HEARTBEAT_TO, address);
+        kept_set_text(account->name, KEPT_HEARTBEAT_TOKEN, token);
+        kept_set_text(account->name, KEPT_HEARTBEAT_ID, "");
+        kept_set_number(account->name, KEPT_LAST_HEARTBEAT, now);
         own_mail_expect(account->name, token);
         if (heartbeat_number(account) != HEARTBEAT_MISSING)
                 set_state(account, HEARTBEAT_QUEUED); /* a missing one is so until one arrives */
@@ -252,14 +245,14 @@ static bool look_for_missing(struct account *account, int64_t age)
 
 static void look_at(struct account *account)
 {
-        int64_t now = (int64_t)loop_wall(), sent = fact_number(account->name, FACT_SENT);
+        int64_t now = (int64_t)loop_wall(), sent = kept_number(account->name, KEPT_LAST_HEARTBEAT);
         struct cause cause = { 0 };
         struct subject subject = account_subject(account);
 
         if (sent > now)
-                fact_set_number(account->name, FACT_SENT,
+                kept_set_number(account->name, KEPT_LAST_HEARTBEAT,
                                 sent = now); /* the clock was set back while nobody watched */
-        bool same = same_text(fact_text(account->name, FACT_TO), address_of(account));
+        bool same = same_text(kept_text(account->name, KEPT_HEARTBEAT_TO), address_of(account));
         if (!same)
                 set_state(account, HEARTBEAT_NONE);
         bool early = same && now - sent < prop_number(&account->values, PROP_HEARTBEAT_RATE);
@@ -269,8 +262,8 @@ static void look_at(struct account *account)
                 subject.cause = &cause;
                 log_about(&subject, LOG_WARNING, NULL, "%s: no heartbeat can be sent: %s", account->name,
                           cause.text);
-                fact_set_text(account->name, FACT_TO, address_of(account));
-                fact_set_number(account->name, FACT_SENT, now);
+                kept_set_text(account->name, KEPT_HEARTBEAT_TO, address_of(account));
+                kept_set_number(account->name, KEPT_LAST_HEARTBEAT, now);
                 tell_missing(account, "could not be sent");
         }
 }
@@ -287,8 +280,8 @@ void heartbeats_look(void)
 void heartbeats_clock_was_set(int64_t seconds)
 {
         for (const struct account *account = accounts_first(); account; account = account->next)
-                if (address_of(account)[0] && fact_number(account->name, FACT_SENT))
-                        fact_add(account->name, FACT_SENT, seconds);
+                if (address_of(account)[0] && kept_number(account->name, KEPT_LAST_HEARTBEAT))
+                        kept_add(account->name, KEPT_LAST_HEARTBEAT, seconds);
 }
 
 /* ---- what comes of it ---- */
@@ -305,11 +298,11 @@ static bool heartbeat_received(const char *incoming, const char *message_id, con
                 return false;
         if (!account || !newest || state == HEARTBEAT_ARRIVED)
                 return true; /* another copy, or one that another took the place of */
-        fact_set_number(name, FACT_ARRIVED, now);
-        fact_set_number(name, FACT_SECONDS, now - fact_number(name, FACT_SENT));
-        fact_set_number(name, FACT_RETURNS, 1);
+        kept_set_number(name, KEPT_LAST_HEARTBEAT_ARRIVED, now);
+        kept_set_number(name, KEPT_LAST_HEARTBEAT_SECONDS, now - kept_number(name, KEPT_LAST_HEARTBEAT));
+        kept_set_number(name, KEPT_HEARTBEAT_RETURNS, 1);
         if (state == HEARTBEAT_MISSING)
-                fact_set_number(name, "heartbeatWasMissing", 1);
+                kept_set_number(name, KEPT_HEARTBEAT_WAS_MISSING, 1);
         set_state(account, HEARTBEAT_ARRIVED);
         tell_arrived(account, incoming);
         heartbeat_watches_arrived(name, incoming);
@@ -327,7 +320,7 @@ static void hear(void *ctx, struct event *event)
                 return;
         const json_t *data = json_object_get(event_json(event), "data");
         const char *id = json_string_value(json_object_get(data, "id"));
-        if (!id || !same_text(fact_text(name, FACT_ID), id))
+        if (!id || !same_text(kept_text(name, KEPT_HEARTBEAT_ID), id))
                 return;
         if (failed) {
                 tell_missing(account, "was refused");
@@ -346,7 +339,7 @@ static void hear(void *ctx, struct event *event)
 
 void heartbeat_account_added(const struct account *account)
 {
-        const char *token = fact_text(account->name, FACT_TOKEN);
+        const char *token = kept_text(account->name, KEPT_HEARTBEAT_TOKEN);
 
         if (token && strlen(token) == OWN_MAIL_TOKEN && account_is_outgoing(account))
                 own_mail_expect(account->name, token);

@@ -10,7 +10,7 @@
 #include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
 #include "daemon/session/session_limits.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/submission_counts.h"
@@ -39,12 +39,12 @@ static const char *direction(const struct account *account)
         return account_is_outgoing(account) ? "outgoing" : "incoming";
 }
 
-static void put_fact(struct buf *out, const char *metric, const char *fact, unsigned kinds)
+static void put_kept(struct buf *out, const char *metric, enum kept value, unsigned kinds)
 {
         for (struct account *account = accounts_first(); account; account = account->next)
                 if (kinds & (unsigned)account->values.kind)
                         put(out, "emailsec_%s{account=\"%s\"} %lld\n", metric, account->name,
-                            (long long)fact_number(account->name, fact));
+                            (long long)kept_number(account->name, value));
 }
 
 static void put_accounts(struct buf *out)
@@ -61,10 +61,10 @@ static void put_accounts(struct buf *out)
                         put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
                             account_status_name((enum account_status)status), (int)account->status == status);
         family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
-        put_fact(out, "last_success_timestamp_seconds", "lastPollSuccess", KIND_BOTH);
+        put_kept(out, "last_success_timestamp_seconds", KEPT_LAST_POLL_SUCCESS, KIND_BOTH);
         family(out, "last_check_timestamp_seconds", "gauge",
                "When it was last looked whether the account works.");
-        put_fact(out, "last_check_timestamp_seconds", "lastChecked", KIND_BOTH);
+        put_kept(out, "last_check_timestamp_seconds", KEPT_LAST_CHECKED, KIND_BOTH);
         family(out, "certificate_not_after_timestamp_seconds", "gauge",
                "End of the server certificate last seen.");
         for (struct account *account = accounts_first(); account; account = account->next)
@@ -132,9 +132,9 @@ static void put_heartbeats(struct buf *out)
                         put(out, "emailsec_heartbeat_missing{account=\"%s\"} %d\n", account->name,
                             strcmp(heartbeat_state(account), "missing") == 0);
         family(out, "heartbeat_arrived_timestamp_seconds", "gauge", "When a heartbeat was last received.");
-        put_fact(out, "heartbeat_arrived_timestamp_seconds", "lastHeartbeatArrived", KIND_OUTGOING);
+        put_kept(out, "heartbeat_arrived_timestamp_seconds", KEPT_LAST_HEARTBEAT_ARRIVED, KIND_OUTGOING);
         family(out, "heartbeat_round_trip_seconds", "gauge", "How long its round trip took.");
-        put_fact(out, "heartbeat_round_trip_seconds", "lastHeartbeatSeconds", KIND_OUTGOING);
+        put_kept(out, "heartbeat_round_trip_seconds", KEPT_LAST_HEARTBEAT_SECONDS, KIND_OUTGOING);
 }
 
 static void put_mail(struct buf *out)
@@ -157,15 +157,15 @@ static void put_mail(struct buf *out)
                         put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
                             (long long)queue_oldest_age(account->name));
         family(out, "sent_messages", "counter", "Messages sent.");
-        put_fact(out, "sent_messages_total", "numberSent", KIND_OUTGOING);
+        put_kept(out, "sent_messages_total", KEPT_NUMBER_SENT, KIND_OUTGOING);
         family(out, "deferred_messages", "counter", "Times that a recipient was put off to a later attempt.");
-        put_fact(out, "deferred_messages_total", "numberDeferred", KIND_OUTGOING);
+        put_kept(out, "deferred_messages_total", KEPT_NUMBER_DEFERRED, KIND_OUTGOING);
         family(out, "failed_messages", "counter", "Messages that failed.");
-        put_fact(out, "failed_messages_total", "numberDiscarded", KIND_OUTGOING);
+        put_kept(out, "failed_messages_total", KEPT_NUMBER_DISCARDED, KIND_OUTGOING);
         family(out, "gathered_messages", "counter", "Messages that went into digests (maxPerRecipient).");
-        put_fact(out, "gathered_messages_total", "numberGathered", KIND_OUTGOING);
+        put_kept(out, "gathered_messages_total", KEPT_NUMBER_GATHERED, KIND_OUTGOING);
         family(out, "received_messages", "counter", "Messages received.");
-        put_fact(out, "received_messages_total", "numberReceived", KIND_INCOMING);
+        put_kept(out, "received_messages_total", KEPT_NUMBER_RECEIVED, KIND_INCOMING);
 }
 
 /* Of a station that listens to nobody there is nothing to tell. */

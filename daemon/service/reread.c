@@ -11,7 +11,7 @@
 #include "daemon/messages.h"
 #include "daemon/service/server_users.h"
 #include "daemon/service/service.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/store.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -90,9 +90,6 @@ void reread_close(void)
 /* ---- what is missing ---- */
 
 /* Facts of the station, which is no account. */
-#define STATION        ""
-#define FACT_ANCHORS   "anchors"
-#define FACT_DECISIONS "decisions"
 
 static int64_t decisions_there(void)
 {
@@ -101,18 +98,18 @@ static int64_t decisions_there(void)
         return access(path, F_OK) == 0;
 }
 
-static void note(const char *name, int64_t value)
+static void note(enum kept value, int64_t number)
 {
-        if (fact_number(STATION, name) != value)
-                fact_set_number(STATION, name, value);
+        if (kept_number(KEPT_OF_SERVICE, value) != number)
+                kept_set_number(KEPT_OF_SERVICE, value, number);
 }
 
 void reread_note(void)
 {
         if (!trust_fault())
-                note(FACT_ANCHORS, (int64_t)trust_imported());
+                note(KEPT_ANCHORS, (int64_t)trust_imported());
         if (!allowed_fault())
-                note(FACT_DECISIONS, decisions_there());
+                note(KEPT_DECISIONS, decisions_there());
 }
 
 static void tell_lost(const char *text, const char *remedy)
@@ -127,7 +124,7 @@ static void tell_lost(const char *text, const char *remedy)
 
 void reread_tell_lost(void)
 {
-        int64_t anchors = fact_number(STATION, FACT_ANCHORS) - (int64_t)trust_imported();
+        int64_t anchors = kept_number(KEPT_OF_SERVICE, KEPT_ANCHORS) - (int64_t)trust_imported();
 
         if (!trust_fault() && anchors > 0) {
                 scoped(scoped_free) char *text = text_of(
@@ -137,7 +134,7 @@ void reread_tell_lost(void)
                 tell_lost(text, "put the files in trust/ back, from a backup, then: emailsecctl reload; or "
                                 "import them again");
         }
-        if (!allowed_fault() && fact_number(STATION, FACT_DECISIONS) > decisions_there())
+        if (!allowed_fault() && kept_number(KEPT_OF_SERVICE, KEPT_DECISIONS) > decisions_there())
                 tell_lost("allowed-hosts.json was there at the last start and has gone: what was decided "
                           "about certificates, and "
                           "which servers verified before, is no longer known",

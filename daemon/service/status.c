@@ -15,7 +15,7 @@
 #include "daemon/service/waiting.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/submission_counts.h"
@@ -73,8 +73,8 @@ static void advise_waiting(json_t *advice, const struct account *account)
 static void advise_flood(json_t *advice, const struct account *account)
 {
         int64_t most = prop_number(&account->values, PROP_MAX_PER_RECIPIENT),
-                last = fact_number(account->name, "lastFlood");
-        const char *recipient = fact_text(account->name, "floodRecipient");
+                last = kept_number(account->name, KEPT_LAST_FLOOD);
+        const char *recipient = kept_text(account->name, KEPT_FLOOD_RECIPIENT);
 
         if (!account_is_outgoing(account) || !most || !last || (int64_t)loop_wall() - last >= 3600)
                 return;
@@ -83,7 +83,7 @@ static void advise_flood(json_t *advice, const struct account *account)
                "digests, %lld so far: see "
                "what sends them: emailsecctl queue list %s",
                account->name, (long long)most, recipient ? recipient : "one recipient",
-               (long long)fact_number(account->name, "numberGathered"), account->name);
+               (long long)kept_number(account->name, KEPT_NUMBER_GATHERED), account->name);
 }
 
 static void advise_account(json_t *advice, const struct account *account)

@@ -6,7 +6,7 @@
 #include "daemon/journal.h"
 #include "daemon/messages.h"
 #include "daemon/session/session_parts.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 /* What a server offers and cannot do is told of once, and not tried again there (signin.c reads it). */
 static void note_broken(const struct session *session)
@@ -16,7 +16,7 @@ static void note_broken(const struct session *session)
                 broken ? text_of("%s:%u %s", session->plan.host, (unsigned)session->plan.port, broken)
                        : copy_text("");
 
-        const char *before = fact_text(account, FACT_SIGNIN_BROKEN);
+        const char *before = kept_text(account, KEPT_SIGNIN_BROKEN);
         if (same_text(before ? before : "", kept))
                 return;
         if (broken) {
@@ -27,7 +27,7 @@ static void note_broken(const struct session *session)
                         account, session->plan.host, (unsigned)session->plan.port, broken,
                         session->engine->signed_in_by);
         }
-        fact_set_text(account, FACT_SIGNIN_BROKEN, kept);
+        kept_set_text(account, KEPT_SIGNIN_BROKEN, kept);
 }
 
 /* S39: a server that proved itself by SCRAM once and now wants the password itself is told of, once. */
@@ -58,13 +58,13 @@ void session_note_signin(const struct session *session)
         if (session->plan.auto_signin)
                 note_broken(session);
         scoped(scoped_free) char *at = text_of("%s:%u", session->plan.host, (unsigned)session->plan.port);
-        if (!same_text(fact_text(account, FACT_SIGNED_IN_AT), at))
-                fact_set_text(account, FACT_SIGNED_IN_AT, at);
-        const char *before = fact_text(account, FACT_SIGNED_IN_BY);
+        if (!same_text(kept_text(account, KEPT_SIGNED_IN_AT), at))
+                kept_set_text(account, KEPT_SIGNED_IN_AT, at);
+        const char *before = kept_text(account, KEPT_SIGNED_IN_BY);
         if (same_text(before, by))
                 return;
         note_weaker(session, before, by);
-        fact_set_text(account, FACT_SIGNED_IN_BY, by);
+        kept_set_text(account, KEPT_SIGNED_IN_BY, by);
 }
 
 void session_explain_signin(const struct session *session, struct cause *cause)
@@ -74,10 +74,10 @@ void session_explain_signin(const struct session *session, struct cause *cause)
                 *cause = *session->engine->refused;
         bool about = cause->code == CAUSE_AUTHENTICATION || cause->code == CAUSE_NO_MECHANISM;
         const char *kept = session->plan.record && session->plan.account[0]
-                                   ? fact_text(session->plan.account, FACT_SIGNIN_BROKEN)
+                                   ? kept_text(session->plan.account, KEPT_SIGNIN_BROKEN)
                                    : NULL;
 
         /* what was thought of this server's mechanisms is thought over when it lets nobody in */
         if (about && !session->was_ready && kept && kept[0])
-                fact_set_text(session->plan.account, FACT_SIGNIN_BROKEN, "");
+                kept_set_text(session->plan.account, KEPT_SIGNIN_BROKEN, "");
 }

@@ -6,20 +6,20 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/loop.h"
 #include "daemon/session/token.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 /* What the last sign-ins have shown of this server; not of another that the account had before. */
 static void put_memory(const struct property_values *values, struct signin *signin)
 {
-        const char *name = prop_text(values, PROP_NAME), *broken = fact_text(name, FACT_SIGNIN_BROKEN);
+        const char *name = prop_text(values, PROP_NAME), *broken = kept_text(name, KEPT_SIGNIN_BROKEN);
         scoped(scoped_free) char *server =
                 text_of("%s:%u", prop_text(values, PROP_HOSTNAME), (unsigned)port_in_use(values));
         size_t len = strlen(server);
 
         if (broken && strncmp(broken, server, len) == 0 && broken[len] == ' ')
                 signin->broken = copy_text(broken + len + 1);
-        if (same_text(fact_text(name, FACT_SIGNED_IN_AT), server))
-                signin->proven = copy_text(fact_text(name, FACT_SIGNED_IN_BY));
+        if (same_text(kept_text(name, KEPT_SIGNED_IN_AT), server))
+                signin->proven = copy_text(kept_text(name, KEPT_SIGNED_IN_BY));
 }
 
 int signin_of(const struct property_values *values, struct signin *out, struct cause *cause)

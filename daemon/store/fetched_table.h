@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What was fetched, and how far: the cursor by (account, folder, UIDVALIDITY, UID) or UIDL, the
- * received messages with digest and file, what still has to be told to the server; and the
- * small durable facts of an account (counters, times, cursors) as named values.
+ * received messages with digest and file, and what still has to be told to the server.
  */
 #pragma once
 
+#include "daemon/store/kept.h"
 #include "daemon/store/store.h"
 #include "daemon/store/uidl_set.h"
 #include "daemon/wire/mailbox.h"
@@ -62,16 +62,3 @@ void fetched_prune_uidls(const char *account, struct uidl_set *set, bool untold_
 /* All that the server lists has come. Of no effect while one is missing (missing_table.h): it may be one of
  * those that have gone, under another UIDL. */
 void fetched_look_over(const char *account);
-
-/* Named durable values: numberSent, lastPollSuccess, ... Kept in memory, written by group commit. */
-int64_t fact_number(const char *account, const char *name); /* 0 when never set */
-void fact_set_number(const char *account, const char *name, int64_t value);
-void fact_add(const char *account, const char *name, int64_t delta);
-const char *fact_text(const char *account, const char *name); /* NULL when never set */
-void fact_set_text(const char *account, const char *name, const char *value);
-
-/* Of the last sign-in: by which mechanism; "HOST:PORT"; "HOST:PORT MECHANISM ..." that this server offers and
- * cannot do. */
-#define FACT_SIGNED_IN_BY  "signedInBy"
-#define FACT_SIGNED_IN_AT  "signedInAt"
-#define FACT_SIGNIN_BROKEN "signinBroken"

@@ -36,7 +36,7 @@ void store_write(struct store_write *write);
 /* Writer thread: others wait for the end of this transaction. What may take long ends at the next point where
  * it can. */
 bool store_others_write(void);
-/* A commit is wanted at the end of this turn: facts have changed (facts.h). */
+/* A commit is wanted at the end of this turn: values have changed (kept.h). */
 void store_wake(void);
 
 struct store_read {
@@ -60,8 +60,8 @@ bool store_closing(void);
 
 /* ---- writer.c, for store.c ---- */
 
-/* `facts`: asked at the end of a turn for what is to go into its commit; NULL: nothing is. */
-void writer_open(struct database *db, struct store_write *(*facts)(void));
+/* `changed`: asked at the end of a turn for what is to go into its commit; NULL: nothing is. */
+void writer_open(struct database *db, struct store_write *(*changed)(void));
 /* Commits all that was asked, answers it. */
 void writer_close(void);
 int64_t writer_stuck_for(void);

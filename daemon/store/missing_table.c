@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages that a server lists and does not hand out; see missing_table.h. */
 #include "daemon/store/missing_table.h"
+#include "daemon/store/kept.h"
 
 #include "common/json_fields.h"
 #include "common/limits.h"
@@ -136,8 +137,8 @@ static void written(struct store_write *write, const struct cause *cause)
 {
         struct asked *asked = container_of(write, struct asked, write);
 
-        if (!cause && asked->told != fact_number(asked->account, FACT_MISSING))
-                fact_set_number(asked->account, FACT_MISSING, asked->told);
+        if (!cause && asked->told != kept_number(asked->account, KEPT_MISSING))
+                kept_set_number(asked->account, KEPT_MISSING, asked->told);
         if (asked->on_noted)
                 asked->on_noted(asked->ctx, asked->messages, cause ? 0 : asked->count, cause);
         if (asked->on_done)

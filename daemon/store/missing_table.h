@@ -31,7 +31,6 @@ struct missing {
 };
 
 /* The fact of an account that tells how many are told. */
-#define FACT_MISSING "missing"
 
 /* Seconds from the try number `tries` to the next one. */
 int64_t missing_pause(unsigned tries);

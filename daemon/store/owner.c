@@ -5,10 +5,10 @@
 
 #include "daemon/loop.h"
 #include "daemon/random.h"
-#include "daemon/store/facts.h"
 #include "daemon/store/fetched_table.h"
 #include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/queue_rows.h"
 
@@ -373,7 +373,7 @@ static void renewed(struct renewal *renewal, const struct cause *cause)
         const char *name = renewal->owner.name;
 
         if (!cause) {
-                facts_forget(name);
+                kept_forget(name);
                 maildir_doubt(name, NULL);
                 inbox_doubt(name);
                 let_go(name);

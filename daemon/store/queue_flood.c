@@ -9,7 +9,7 @@
 #include "daemon/messages.h"
 #include "daemon/random.h"
 #include "daemon/store/digest.h"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -472,11 +472,11 @@ void queue_flood_tell(const struct flood *flood, const char *account)
         }
         emit(flood, account);
         if (flood->told_count) {
-                fact_set_text(account, "floodRecipient", flood->told[flood->told_count - 1].address);
-                fact_set_number(account, "lastFlood", (int64_t)loop_wall());
+                kept_set_text(account, KEPT_FLOOD_RECIPIENT, flood->told[flood->told_count - 1].address);
+                kept_set_number(account, KEPT_LAST_FLOOD, (int64_t)loop_wall());
         }
         if (flood->gathered) {
-                fact_add(account, "numberGathered", (int64_t)flood->gathered);
-                fact_set_number(account, "lastGathered", (int64_t)loop_wall());
+                kept_add(account, KEPT_NUMBER_GATHERED, (int64_t)flood->gathered);
+                kept_set_number(account, KEPT_LAST_GATHERED, (int64_t)loop_wall());
         }
 }

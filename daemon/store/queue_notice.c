@@ -12,7 +12,7 @@
 #define NOTICE_MOST (2 * MIB) /* a thousand recipients with long replies, and the header */
 enum { TOKEN = 16 };
 
-struct facts {
+struct notice_source {
         char account[LIMIT_ACCOUNT_NAME + 1], id[QUEUE_ID_SIZE];
         char *sender, *message_id, *envelope_id;
         struct notice_recipient *recipients;
@@ -22,18 +22,18 @@ struct facts {
         int64_t submitted, last_attempt;
 };
 
-static void facts_done(struct facts *facts)
+static void source_done(struct notice_source *source)
 {
-        for (size_t i = 0; i < facts->recipient_count; i++) {
-                free((char *)(uintptr_t)facts->recipients[i].address);
-                free((char *)(uintptr_t)facts->recipients[i].reply);
-                free((char *)(uintptr_t)facts->recipients[i].enhanced);
+        for (size_t i = 0; i < source->recipient_count; i++) {
+                free((char *)(uintptr_t)source->recipients[i].address);
+                free((char *)(uintptr_t)source->recipients[i].reply);
+                free((char *)(uintptr_t)source->recipients[i].enhanced);
         }
-        free(facts->recipients);
-        free(facts->sender);
-        free(facts->message_id);
-        free(facts->envelope_id);
-        free(facts->first);
+        free(source->recipients);
+        free(source->sender);
+        free(source->message_id);
+        free(source->envelope_id);
+        free(source->first);
 }
 
 struct notice_rules notice_rules_copy(const struct notice_rules *rules)
@@ -59,7 +59,7 @@ void notice_rules_done(struct notice_rules *rules)
 /* ---- what failed ---- */
 
 /* 1 = read, 0 = there is no such message, -1 cause. */
-static int read_message(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+static int read_message(struct database *db, uint64_t seq, struct notice_source *source, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows = db_query(
                 db, cause,
@@ -71,18 +71,19 @@ static int read_message(struct database *db, uint64_t seq, struct facts *facts, 
 
         if (more <= 0)
                 return more;
-        (void)snprintf(facts->account, sizeof facts->account, "%s",
+        (void)snprintf(source->account, sizeof source->account, "%s",
                        (const char *)sqlite3_column_text(rows, 0));
-        facts->sender = db_text(rows, 1);
-        facts->message_id = db_text(rows, 2);
-        facts->envelope_id = db_text(rows, 3);
-        facts->submitted = sqlite3_column_int64(rows, 4);
-        facts->last_attempt = sqlite3_column_int64(rows, 5);
-        queue_id_of(seq, facts->id);
+        source->sender = db_text(rows, 1);
+        source->message_id = db_text(rows, 2);
+        source->envelope_id = db_text(rows, 3);
+        source->submitted = sqlite3_column_int64(rows, 4);
+        source->last_attempt = sqlite3_column_int64(rows, 5);
+        queue_id_of(seq, source->id);
         return 1;
 }
 
-static int read_recipients(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+static int read_recipients(struct database *db, uint64_t seq, struct notice_source *source,
+                           struct cause *cause)
 {
         int more;
         scoped(db_end) sqlite3_stmt *rows =
@@ -93,9 +94,9 @@ static int read_recipients(struct database *db, uint64_t seq, struct facts *fact
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 const char *code = (const char *)sqlite3_column_text(rows, 3);
-                size_t count = facts->recipient_count++;
-                facts->recipients = new_resized(facts->recipients, count + 1, sizeof *facts->recipients);
-                facts->recipients[count] = (struct notice_recipient){
+                size_t count = source->recipient_count++;
+                source->recipients = new_resized(source->recipients, count + 1, sizeof *source->recipients);
+                source->recipients[count] = (struct notice_recipient){
                         .address = db_text(rows, 0),
                         .reply = db_text(rows, 1),
                         .enhanced = db_text(rows, 2),
@@ -106,7 +107,7 @@ static int read_recipients(struct database *db, uint64_t seq, struct facts *fact
 }
 
 /* The chunk with the header. A body that cannot be read is no reason for silence: the notice goes without. */
-static int read_header(struct database *db, uint64_t seq, struct facts *facts, struct cause *cause)
+static int read_header(struct database *db, uint64_t seq, struct notice_source *source, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause, "SELECT data FROM body WHERE place = ?", VALUES(v_int(body_place(seq))));
@@ -118,8 +119,8 @@ static int read_header(struct database *db, uint64_t seq, struct facts *facts, s
         }
         if (more <= 0)
                 return more;
-        facts->first_len = (size_t)sqlite3_column_bytes(rows, 0);
-        facts->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), facts->first_len);
+        source->first_len = (size_t)sqlite3_column_bytes(rows, 0);
+        source->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), source->first_len);
         return 0;
 }
 
@@ -139,7 +140,7 @@ static int insert_body(struct database *db, uint64_t seq, const struct buf *text
 }
 
 /* maxQueueSize does not count here: a message that waited has just failed. */
-static int insert(struct database *db, const struct facts *facts, const struct notice_rules *rules,
+static int insert(struct database *db, const struct notice_source *source, const struct notice_rules *rules,
                   time_t now, const struct buf *text, const char *message_id, uint64_t *out,
                   struct cause *cause)
 {
@@ -148,7 +149,7 @@ static int insert(struct database *db, const struct facts *facts, const struct n
                    "size,"
                    " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
                    " VALUES (?, 0, 0, 0, ?, ?, ?, ?, 0, 0, ?, '', ?, 'emailsecd')",
-                   VALUES(v_text(facts->account), v_int(CLOCK_FRESH), v_int(rules->lifetime),
+                   VALUES(v_text(source->account), v_int(CLOCK_FRESH), v_int(rules->lifetime),
                           v_int(now + rules->lifetime), v_int((int64_t)text->len), v_int(now),
                           v_text(message_id))) < 0)
                 return -1;
@@ -157,12 +158,13 @@ static int insert(struct database *db, const struct facts *facts, const struct n
                    VALUES(v_int((int64_t)*out), v_text(rules->to))) < 0 ||
             insert_body(db, *out, text, cause) < 0)
                 return -1;
-        queue_counts_add(facts->account, QUEUE_QUEUED, 1, (int64_t)text->len);
+        queue_counts_add(source->account, QUEUE_QUEUED, 1, (int64_t)text->len);
         return 0;
 }
 
-static int write_notice(struct database *db, const struct facts *facts, const struct notice_rules *rules,
-                        time_t now, char id[QUEUE_ID_SIZE], struct cause *cause)
+static int write_notice(struct database *db, const struct notice_source *source,
+                        const struct notice_rules *rules, time_t now, char id[QUEUE_ID_SIZE],
+                        struct cause *cause)
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(NOTICE_MOST);
         scoped(scoped_free) char *message_id = NULL;
@@ -175,23 +177,23 @@ static int write_notice(struct database *db, const struct facts *facts, const st
                                  .from = rules->from && rules->from[0] ? rules->from : own,
                                  .hostname = rules->hostname,
                                  .server = rules->server,
-                                 .account = facts->account,
-                                 .id = facts->id,
+                                 .account = source->account,
+                                 .id = source->id,
                                  .token = token,
-                                 .sender = facts->sender,
-                                 .message_id = facts->message_id,
-                                 .envelope_id = facts->envelope_id,
-                                 .submitted = facts->submitted,
-                                 .last_attempt = facts->last_attempt,
+                                 .sender = source->sender,
+                                 .message_id = source->message_id,
+                                 .envelope_id = source->envelope_id,
+                                 .submitted = source->submitted,
+                                 .last_attempt = source->last_attempt,
                                  .now = now,
-                                 .recipients = facts->recipients,
-                                 .recipient_count = facts->recipient_count,
-                                 .header = facts->first,
-                                 .header_len = facts->first_len };
+                                 .recipients = source->recipients,
+                                 .recipient_count = source->recipient_count,
+                                 .header = source->first,
+                                 .header_len = source->first_len };
         if (notice_write(&notice, &text, &message_id) < 0)
                 return cause_set(cause, CAUSE_INTERNAL, "the notice about message %s is too large",
-                                 facts->id);
-        if (insert(db, facts, rules, now, &text, message_id, &seq, cause) < 0)
+                                 source->id);
+        if (insert(db, source, rules, now, &text, message_id, &seq, cause) < 0)
                 return -1;
         queue_id_of(seq, id);
         return 0;
@@ -200,15 +202,15 @@ static int write_notice(struct database *db, const struct facts *facts, const st
 int queue_notice_add(struct database *db, uint64_t seq, const struct notice_rules *rules, time_t now,
                      char id[QUEUE_ID_SIZE], struct cause *cause)
 {
-        scoped(facts_done) struct facts facts = { 0 };
+        scoped(source_done) struct notice_source source = { 0 };
         bool wanted = rules->to && rules->to[0];
 
         id[0] = '\0';
-        int found = wanted ? read_message(db, seq, &facts, cause) : 0;
-        if (found > 0 && facts.sender[0] &&
-            (read_recipients(db, seq, &facts, cause) < 0 || read_header(db, seq, &facts, cause) < 0))
+        int found = wanted ? read_message(db, seq, &source, cause) : 0;
+        if (found > 0 && source.sender[0] &&
+            (read_recipients(db, seq, &source, cause) < 0 || read_header(db, seq, &source, cause) < 0))
                 return -1;
-        if (found < 0 || (facts.recipient_count && write_notice(db, &facts, rules, now, id, cause) < 0))
+        if (found < 0 || (source.recipient_count && write_notice(db, &source, rules, now, id, cause) < 0))
                 return -1;
         return db_run(db, cause,
                       "UPDATE recipient SET told = 1 WHERE seq = ? AND state = " SQL_FAILED " AND told = 0",

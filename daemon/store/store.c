@@ -7,10 +7,10 @@
 #include "daemon/messages.h"
 #include "daemon/store/backup.h"
 #include "daemon/store/disk.h"
-#include "daemon/store/facts.h"
 #include "daemon/store/inbox_lf.h"
 #include "daemon/store/inbox_scan.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/maildir_rights.h"
 #include "daemon/store/owner_rows.h"
@@ -194,7 +194,7 @@ static int load(struct database *db, struct cause *cause)
 {
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0 || queue_ids_load(db, cause) < 0 ||
             queue_counts_load(db, cause) < 0 || owners_load(db, cause) < 0 || queue_recover(db, cause) < 0 ||
-            queue_counts_save(db, cause) < 0 || facts_load(db, cause) < 0 || inbox_lf_load(db, cause) < 0 ||
+            queue_counts_save(db, cause) < 0 || kept_load(db, cause) < 0 || inbox_lf_load(db, cause) < 0 ||
             db_run(db, cause, "COMMIT", NULL, 0) < 0)
                 return -1;
         queue_counts_apply(queue_counts_take());
@@ -248,7 +248,7 @@ static void close_all(void)
 {
         jobs_disconnect();
         queue_counts_free();
-        facts_free();
+        kept_free();
         owners_free();
         maildir_end();
         inbox_scans_end();
@@ -279,7 +279,7 @@ int store_open(const char *state_directory, struct cause *cause)
         }
         jobs_begin();
         takings_open(state_directory);
-        writer_open(jobs_database(), facts_to_write);
+        writer_open(jobs_database(), kept_to_write);
         rest_open();
         maildir_rights_open();
         inbox_lf_begin();

@@ -48,10 +48,10 @@ struct batch {
 static struct {
         struct workers *thread; /* NULL once closed */
         struct database *db;
-        struct store_write *(*facts)(void); /* what changed facts have to write; NULL: nothing */
-        struct writes asked;                /* this turn's; loop */
-        bool handing_over;                  /* hand_over() will run at the end of the turn */
-        struct writes kept;                 /* stubborn ones of failed commits; loop */
+        struct store_write *(*changed)(void); /* values that have changed (kept.h), as a write; NULL: none */
+        struct writes asked;                  /* this turn's; loop */
+        bool handing_over;                    /* hand_over() will run at the end of the turn */
+        struct writes kept;                   /* stubborn ones of failed commits; loop */
         struct timer *retry;
         struct cause fault; /* of the last commit; loop */
 } writer;
@@ -336,9 +336,9 @@ static void hand_over(unused_arg void *ctx)
         writer.handing_over = false;
         if (!writer.db)
                 return;
-        struct store_write *facts = writer.facts ? writer.facts() : NULL;
-        if (facts)
-                list_add(&writer.asked, facts);
+        struct store_write *values = writer.changed ? writer.changed() : NULL;
+        if (values)
+                list_add(&writer.asked, values);
         pthread_mutex_lock(&waiting.lock);
         list_move(&waiting.writes, &writer.asked);
         pthread_mutex_unlock(&waiting.lock);
@@ -420,11 +420,11 @@ const struct cause *store_fault(void)
 
 /* ---- beginning and end ---- */
 
-void writer_open(struct database *db, struct store_write *(*facts)(void))
+void writer_open(struct database *db, struct store_write *(*changed)(void))
 {
         memset(&writer, 0, sizeof writer);
         writer.db = db;
-        writer.facts = facts;
+        writer.changed = changed;
         writer.thread = workers_new("store-writer", 1);
         writer.retry = timer_new(retry, NULL);
         list_init(&writer.asked);

@@ -2,6 +2,7 @@
 /* How an account is shown: every property, what was learnt, warnings; and that what is shown can be applied.
  */
 #include "daemon/service/account_view.c"
+#include "daemon/store/kept.h"
 
 #include "daemon/accounts/accounts.h"
 #include "daemon/events.h"
@@ -70,9 +71,9 @@ START_TEST(what_was_learnt_is_shown)
         (void)snprintf(info.cipher, sizeof info.cipher, "TLS_AES_256_GCM_SHA384");
         (void)snprintf(info.fingerprint, sizeof info.fingerprint, "abcd");
         account_put_tls(account, &info, 7);
-        fact_set_number("plant", "numberSent", 42);
-        fact_set_number("plant", "lastPollSuccess", NOON);
-        fact_set_text("plant", "lastPollFailureCause", "the server is away");
+        kept_set_number("plant", KEPT_NUMBER_SENT, 42);
+        kept_set_number("plant", KEPT_LAST_POLL_SUCCESS, NOON);
+        kept_set_text("plant", KEPT_LAST_POLL_FAILURE_CAUSE, "the server is away");
         quota_count_sent(account, 3);
         fall_ill(account, CAUSE_CHALLENGE, "0123456789ab");
         json_t *all = account_json(account), *tls = json_object_get(all, "tls");

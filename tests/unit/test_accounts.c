@@ -36,7 +36,7 @@ static const struct account_observer observer = { count_added, count_changed, co
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
 #include "daemon/outgoing/submit.c"
-#include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 
 #include "state_folder.h"
 
@@ -283,14 +283,14 @@ START_TEST(a_deleted_one_leaves_nothing)
         struct answer answer = add("plant", "outgoing", "{\"hostname\": \"h.example\"}");
         forget(&answer);
         secret_set("plant", "password", "geheim", NULL, secret_kept, NULL);
-        fact_set_number("plant", "numberSent", 5);
+        kept_set_number("plant", KEPT_NUMBER_SENT, 5);
         accounts_delete("plant", false, account_came, &answer);
         await(&answer, 1);
         expect_problems(&answer, "");
         ck_assert_uint_eq(removed, 1);
         ck_assert_ptr_null(account_named("plant"));
         ck_assert_ptr_null(file_json("plant"));
-        ck_assert_int_eq(fact_number("plant", "numberSent"), 0);
+        ck_assert_int_eq(kept_number("plant", KEPT_NUMBER_SENT), 0);
         scoped(scoped_free) char *source = secret_source("plant", "password");
         ck_assert_str_eq(source, "none");
         accounts_delete("plant", false, account_came, &answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Cursors, UIDLs, what the server was told, and the named values. */
+/* Cursors, UIDLs, what the server was told, and the values that are kept. */
 #include "daemon/store/fetched_table.c"
+#include "daemon/store/kept.c"
 
 #include "daemon/store/inbox_rows.h"
 #include "store_folder.h"
@@ -396,51 +397,144 @@ START_TEST(rows)
 }
 END_TEST
 
-/* ---- facts ---- */
+/* ---- values that are kept ---- */
 
-START_TEST(facts_last)
+/* Names on disk that an earlier version has written; a row that changes here loses somebody's counters. */
+static const char *const pinned[KEPT_VALUES] = {
+        "lastChecked",
+        "lastPollSuccess",
+        "lastPollFailure",
+        "lastPollFailureCause",
+        "numberSent",
+        "numberDeferred",
+        "numberDiscarded",
+        "lastDiscard",
+        "lastDiscardCause",
+        "numberReceived",
+        "lastReceived",
+        "handedBack",
+        "lastHandedBack",
+        "missing",
+        "nameless",
+        "noUidExpunge",
+        "floodRecipient",
+        "lastFlood",
+        "numberGathered",
+        "lastGathered",
+        "pausedSeconds",
+        "stoppedSince",
+        "sentDay",
+        "sentOnDay",
+        "signedInBy",
+        "signedInAt",
+        "signinBroken",
+        "workedSince",
+        "lastSignedIn",
+        "doubtTalk",
+        "doubtTries",
+        "doubtNext",
+        "heartbeatStateNumber",
+        "lastHeartbeat",
+        "lastHeartbeatArrived",
+        "lastHeartbeatSeconds",
+        "heartbeatToken",
+        "heartbeatId",
+        "heartbeatTo",
+        "heartbeatReturns",
+        "heartbeatWasMissing",
+        "faultMailOpen",
+        "heartbeatMailOpen",
+        "faultMailDay",
+        "faultMails",
+        "lastChange",
+        "anchors",
+        "decisions",
+};
+
+START_TEST(names_on_disk_stay)
 {
-        char name[32];
-
-        ck_assert_int_eq(fact_number("a", "sent"), 0);
-        ck_assert_ptr_null(fact_text("a", "last"));
-        fact_add("a", "sent", 2);
-        fact_add("a", "sent", 3);
-        fact_set_text("a", "last", "a text");
-        fact_set_number("b", "sent", -7);
-        ck_assert_int_eq(fact_number("a", "sent"), 5);
-        ck_assert_str_eq(fact_text("a", "last"), "a text");
-        fact_set_text("a", "last", fact_text("a", "last"));
-        for (int i = 0; i < 100; i++) {
-                (void)snprintf(name, sizeof name, "fact%d", i);
-                fact_set_number(name, name, i);
-                fact_set_number("a", name, i);
+        for (unsigned i = 0; i < KEPT_VALUES; i++) {
+                ck_assert_str_eq(names[i], pinned[i]);
+                ck_assert_uint_eq(kept_named(pinned[i]), i);
         }
-        reclose();
-        reopen();
-        ck_assert_int_eq(fact_number("a", "sent"), 5);
-        ck_assert_int_eq(fact_number("b", "sent"), -7);
-        ck_assert_str_eq(fact_text("a", "last"), "a text");
-        ck_assert_int_eq(fact_number("fact99", "fact99"), 99);
-        forget_account("a");
-        ck_assert_int_eq(fact_number("a", "sent"), 0);
-        fact_set_number("a", "new", 1);
-        reclose();
-        reopen();
-        ck_assert_int_eq(fact_number("a", "sent"), 0);
-        ck_assert_int_eq(fact_number("a", "new"), 1);
-        ck_assert_int_eq(fact_number("b", "sent"), -7);
+        ck_assert_uint_eq(kept_named("numberOfNothing"), KEPT_VALUES);
 }
 END_TEST
 
-START_TEST(facts_go_with_the_commit_of_their_turn)
+START_TEST(kept_values_last)
+{
+        char account[32];
+
+        ck_assert_int_eq(kept_number("a", KEPT_NUMBER_SENT), 0);
+        ck_assert_ptr_null(kept_text("a", KEPT_LAST_DISCARD_CAUSE));
+        kept_add("a", KEPT_NUMBER_SENT, 2);
+        kept_add("a", KEPT_NUMBER_SENT, 3);
+        kept_set_text("a", KEPT_LAST_DISCARD_CAUSE, "a text");
+        kept_set_number("b", KEPT_NUMBER_SENT, -7);
+        ck_assert_int_eq(kept_number("a", KEPT_NUMBER_SENT), 5);
+        kept_set_text("a", KEPT_LAST_DISCARD_CAUSE, kept_text("a", KEPT_LAST_DISCARD_CAUSE));
+        kept_set_fault_told("a", "Authentication", 11);
+        kept_set_fault_told("a", "Storage", 12);
+        for (int i = 0; i < 100; i++) {
+                (void)snprintf(account, sizeof account, "account%d", i);
+                kept_set_number(account, KEPT_LAST_CHECKED, i);
+                kept_set_number("a", (enum kept)(i % KEPT_VALUES), i);
+        }
+        kept_set_number("a", KEPT_NUMBER_SENT, 5);
+        kept_set_text("a", KEPT_LAST_DISCARD_CAUSE, "a text");
+        reclose();
+        reopen();
+        ck_assert_int_eq(kept_number("a", KEPT_NUMBER_SENT), 5);
+        ck_assert_int_eq(kept_number("b", KEPT_NUMBER_SENT), -7);
+        ck_assert_str_eq(kept_text("a", KEPT_LAST_DISCARD_CAUSE), "a text");
+        ck_assert_int_eq(kept_fault_told("a", "Authentication"), 11);
+        ck_assert_int_eq(kept_fault_told("a", "Storage"), 12);
+        ck_assert_int_eq(kept_fault_told("a", "Protocol"), 0);
+        ck_assert_int_eq(kept_number("account99", KEPT_LAST_CHECKED), 99);
+        forget_account("a");
+        ck_assert_int_eq(kept_number("a", KEPT_NUMBER_SENT), 0);
+        ck_assert_int_eq(kept_fault_told("a", "Storage"), 0);
+        kept_set_number("a", KEPT_LAST_CHECKED, 1);
+        reclose();
+        reopen();
+        ck_assert_int_eq(kept_number("a", KEPT_NUMBER_SENT), 0);
+        ck_assert_int_eq(kept_number("a", KEPT_LAST_CHECKED), 1);
+        ck_assert_int_eq(kept_number("b", KEPT_NUMBER_SENT), -7);
+}
+END_TEST
+
+/* A name of a later version is left alone, for when that version comes back. */
+START_TEST(names_of_another_version_stay)
+{
+        int64_t value = 0;
+
+        reclose();
+        char *path = text_of("%s/station.db", folder);
+        struct database *db = database_open(path, true, NULL);
+        ck_assert_int_eq(db_run(db, NULL, "INSERT INTO fact VALUES ('a', 'numberOfWhales', 3)", NULL, 0), 0);
+        database_close(db);
+        reopen();
+        kept_set_number("a", KEPT_NUMBER_SENT, 1);
+        reclose();
+        db = database_open(path, false, NULL);
+        ck_assert_int_eq(db_number(db, NULL, &value, 0,
+                                   "SELECT value FROM fact WHERE name = 'numberOfWhales'", NULL, 0),
+                         0);
+        ck_assert_int_eq(value, 3);
+        database_close(db);
+        free(path);
+        reopen();
+}
+END_TEST
+
+START_TEST(kept_values_go_with_the_commit_of_their_turn)
 {
         struct answer answer = { 0 };
         int64_t value = 0;
 
-        fact_set_number("in", "numberReceived", 41);
+        kept_set_number("in", KEPT_NUMBER_RECEIVED, 41);
         fetched_set_cursor("in", "INBOX", 1, 1, answered, &answer);
-        fact_add("in", "numberReceived", 1); /* after it, in the same turn */
+        kept_add("in", KEPT_NUMBER_RECEIVED, 1); /* after it, in the same turn */
         wait_well(&answer);
         /* On disk now, by what another connection sees. */
         char *path = text_of("%s/station.db", folder);
@@ -457,7 +551,7 @@ END_TEST
 
 int main(void)
 {
-        TCase *tests = tcase_create("seen");
+        TCase *tests = tcase_create("fetched_table");
         tcase_add_checked_fixture(tests, store_up, store_down);
         tcase_add_test(tests, cursors);
         tcase_add_test(tests, two_inboxes_become_one);
@@ -467,8 +561,10 @@ int main(void)
         tcase_add_test(tests, many_uidls_go_at_once);
         tcase_add_test(tests, rows);
         tcase_add_test(tests, told_ranges);
-        tcase_add_test(tests, facts_last);
-        tcase_add_test(tests, facts_go_with_the_commit_of_their_turn);
+        tcase_add_test(tests, names_on_disk_stay);
+        tcase_add_test(tests, kept_values_last);
+        tcase_add_test(tests, names_of_another_version_stay);
+        tcase_add_test(tests, kept_values_go_with_the_commit_of_their_turn);
         Suite *suite = suite_create("fetched_table");
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);

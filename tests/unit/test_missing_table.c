@@ -4,6 +4,7 @@
 
 #include "daemon/store/fetched_table.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/kept.h"
 #include "store_folder.h"
 
 struct noted {
@@ -70,7 +71,7 @@ START_TEST(a_refusal_is_told_at_once)
         struct missing row = note(3, MISSING_TOLD, false);
 
         ck_assert(row.fresh && row.tries == 1 && row.next == row.first + missing_pause(1));
-        ck_assert_int_eq(fact_number("in", FACT_MISSING), 1);
+        ck_assert_int_eq(kept_number("in", KEPT_MISSING), 1);
         begin(3);
         ck_assert_uint_eq(present(7).rows[0].tries, 2);
         row = note(3, MISSING_TOLD, true);
@@ -84,11 +85,11 @@ START_TEST(a_broken_session_is_told_when_it_breaks_again)
         struct missing row = note(3, MISSING_SUSPECTED, false);
 
         ck_assert(!row.fresh && row.tries == 1 && row.next <= row.first);
-        ck_assert_int_eq(fact_number("in", FACT_MISSING), 0);
+        ck_assert_int_eq(kept_number("in", KEPT_MISSING), 0);
         begin(3);
         row = note(3, MISSING_SUSPECTED, true);
         ck_assert(row.fresh && row.tries == 2 && row.state == MISSING_TOLD && row.next > row.first);
-        ck_assert_int_eq(fact_number("in", FACT_MISSING), 1);
+        ck_assert_int_eq(kept_number("in", KEPT_MISSING), 1);
 }
 END_TEST
 
@@ -156,13 +157,13 @@ START_TEST(what_is_forgotten_is_not_asked_for)
         ck_assert_uint_eq(forget("9"), 0);
         ck_assert_uint_eq(forget("3"), 1);
         ck_assert_uint_eq(listed(), 1);
-        ck_assert_int_eq(fact_number("in", FACT_MISSING), 1);
+        ck_assert_int_eq(kept_number("in", KEPT_MISSING), 1);
         ck_assert_int_eq(present(7).rows[0].state, MISSING_GIVEN_UP);
         missing_end("in", "INBOX", 7, &gone, 1);
         begin(5); /* commits are in order */
         ck_assert_uint_eq(listed(), 0);
         ck_assert_uint_eq(present(7).count, 2);
-        ck_assert_int_eq(fact_number("in", FACT_MISSING), 0);
+        ck_assert_int_eq(kept_number("in", KEPT_MISSING), 0);
         forget_account("in");
         ck_assert_uint_eq(present(7).count, 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue on a real database: submission, claims, outcomes, changes, crashes, a disk that fails. */
 #include "daemon/store/fetched_table.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/queue_ids.c"
 #include "daemon/store/queue_rows.h"
 #include "daemon/store/taking.h"
@@ -1086,7 +1087,7 @@ START_TEST(full_disk_promises_nothing_and_heals)
                 .seq = claimed.messages[0]->seq, .time = NOW, .recipients = &recipient, .recipient_count = 1
         };
         queue_settle(&settlement, answered, &settled);
-        fact_add("out", "numberSent", 1);
+        kept_add("out", KEPT_NUMBER_SENT, 1);
         refused = submit(&s);
         ck_assert_int_eq((int)refused.answer.cause.code, CAUSE_STORAGE);
         ck_assert(!settled.came);
@@ -1101,7 +1102,7 @@ START_TEST(full_disk_promises_nothing_and_heals)
         free_claimed(&claimed);
         reclose();
         reopen();
-        ck_assert_int_eq(fact_number("out", "numberSent"), 1);
+        ck_assert_int_eq(kept_number("out", KEPT_NUMBER_SENT), 1);
         check_counts("out", QUEUE_SENT, 1);
         check_counts("out", QUEUE_QUEUED, 1);
 }

@@ -5,6 +5,7 @@
  * trust that change, tokens, disks that fail, messages that do not come, and ends.
  */
 #include "daemon/incoming/receiver.h"
+#include "daemon/store/kept.h"
 
 #include "runner_script.h"
 
@@ -300,7 +301,7 @@ static struct receiver *receiver;
 
 static int64_t received(void)
 {
-        return fact_number("box", "numberReceived");
+        return kept_number("box", KEPT_NUMBER_RECEIVED);
 }
 
 static void watch(int64_t seconds)
@@ -398,7 +399,7 @@ START_TEST(a_session_that_is_lost_while_it_waits_comes_back)
         pass(4);
         ck_assert_uint_eq(net.opened, 2);
         check_status(ACCOUNT_OK);
-        ck_assert_int_eq(fact_number("box", "lastPollFailure"), 0);
+        ck_assert_int_eq(kept_number("box", KEPT_LAST_POLL_FAILURE), 0);
         for (int i = 0; i < 3; i++) { /* a proxy that keeps none: each look has a session of its own then */
                 pass(5);
                 if (net.first)
@@ -551,7 +552,7 @@ START_TEST(a_session_made_while_trust_changed_says_nothing)
         net_breaks(NULL, CAUSE_CLOSED);
         pass(1);
         check_status(ACCOUNT_OK);
-        ck_assert_int_eq(fact_number("box", "lastPollFailure"), 0);
+        ck_assert_int_eq(kept_number("box", KEPT_LAST_POLL_FAILURE), 0);
 }
 END_TEST
 
@@ -775,7 +776,7 @@ START_TEST(mail_is_handed_on_to_a_socket)
         socket_here.dot = "550 5.1.1 never"; /* then it is kept here */
         pass(60);
         check_status(ACCOUNT_OK);
-        ck_assert_int_eq(fact_number("box", "handedBack"), 1);
+        ck_assert_int_eq(kept_number("box", KEPT_HANDED_BACK), 1);
         socket_here.dot = NULL;
         arrives(1);
         pass(1);

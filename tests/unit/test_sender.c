@@ -7,6 +7,7 @@
 #include "scripted_smtp.h"
 
 #include "daemon/accounts/quota.h"
+#include "daemon/store/kept.h"
 
 static int64_t began;
 
@@ -359,7 +360,7 @@ START_TEST(a_session_made_while_trust_changed_says_nothing)
         ck_assert_uint_eq(net.opened, 2); /* at once */
         check_queue(QUEUE_SENT, 1);
         check_status(ACCOUNT_OK);
-        ck_assert_int_eq(fact_number("box", "lastPollFailure"), 0);
+        ck_assert_int_eq(kept_number("box", KEPT_LAST_POLL_FAILURE), 0);
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include "daemon/service/heartbeat.c"
 #include "daemon/service/service.h"
 #include "daemon/service/waiting.h"
+#include "daemon/store/kept.h"
 
 #include "scripted_smtp.h"
 
@@ -244,7 +245,7 @@ START_TEST(a_heart_beats)
         heart_beats_for(1);
         ck_assert_str_eq(heartbeat_state(account), "sent");
         check_queue(QUEUE_SENT, 1);
-        char *token = copy_text(fact_text("box", "heartbeatToken"));
+        char *token = copy_text(kept_text("box", KEPT_HEARTBEAT_TOKEN));
         ck_assert(arrives(token));
         ck_assert_str_eq(heartbeat_state(account), "arrived");
         ck_assert(!arrives("0000000000000000")); /* somebody else's */
