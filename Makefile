@@ -374,7 +374,8 @@ check-cockpit: all lint-cockpit
 	EMAILSEC_SLOW=1 FLAVOUR=$(FLAVOUR) $(PYTEST) -q tests/system/test_cockpit.py
 	$(PYTEST) -q tests/habits/test_cockpit.py
 lint-cockpit:
-	@for f in ctl/cockpit/*.js; do case $$f in */po.*) continue;; esac; node --check --input-type=module <$$f || exit 1; done
+	@command -v node >/dev/null || { echo "node is not installed"; exit 1; }; \
+	for f in ctl/cockpit/*.js; do case $$f in */po.*) continue;; esac; node --check --input-type=module <$$f || exit 1; done
 	@! test -x build/cockpit/node_modules/.bin/eslint || \
 		build/cockpit/node_modules/.bin/eslint -c tests/habits/eslint.config.mjs --no-warn-ignored ctl/cockpit/*.js
 # The tests' own: a browser, Cockpit, and (by npm, into build/cockpit) what finds faults of accessibility.
