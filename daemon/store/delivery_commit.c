@@ -262,6 +262,16 @@ static int look_up_copy(struct item *item, const struct fetched_key *key, struct
         return 0;
 }
 
+/* By its content, with what has come under another number: of a folder that is numbered anew, or was since
+ * the message was first looked for; and what went from the list and is there again. */
+static bool is_compared(const struct delivery *delivery, const struct item *item)
+{
+        bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
+        bool outstanding = item->entry.missing && !item->entry.uidl[0];
+
+        return delivery->reconcile || came_before || outstanding;
+}
+
 static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded,
                        const struct twins *twins, struct database *db, struct cause *cause)
 {
@@ -286,10 +296,7 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
         if (item->known)
                 return 0;
         item->known = is_twin(&delivery->arrival, index, twins);
-        bool came_before = delivery->again_is_known && item->generation > 0 && !item->recorded;
-        /* asked for by itself: its folder may have been numbered anew since it was first looked for */
-        bool outstanding = item->entry.missing && !item->entry.uidl[0];
-        if (!item->known && (delivery->reconcile || came_before || outstanding)) {
+        if (!item->known && is_compared(delivery, item)) {
                 int found = fetched_find_digest(db, &key, item->digest, &item->known_file, cause);
                 if (found < 0)
                         return -1;

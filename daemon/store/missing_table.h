@@ -34,8 +34,8 @@ struct missing {
 
 /* Seconds from the try number `tries` to the next one. */
 int64_t missing_pause(unsigned tries);
-/* Whether it is to be asked for again now. A time that lies farther ahead than its pause is one of a clock that has been
- * set back since, and counts as come. */
+/* Whether it is to be asked for again now. A time that lies farther ahead than its pause is one of a clock
+ * that has been set back since, and counts as come. */
 bool missing_is_due(const struct missing *message, time_t now);
 
 /* One more vain try of each: makes the rows, or sets what is known of them. A suspicion becomes certain by
