@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library is loaded when the first name needs it: with what it needs itself it is half of what the loader has
- * to do when the tool starts, which as sendmail starts for each message.
+ * The library is loaded when the first name needs it: with what it needs itself it is half of what the loader
+ * has to do when the tool starts, which as sendmail starts for each message.
  */
 #include "common/idn.h"
 

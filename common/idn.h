@@ -4,6 +4,6 @@
 
 #include "common/cause.h"
 
-/* U-labels to A-labels; freed by the caller. NULL with CAUSE_INVALID, or CAUSE_INTERNAL where the library is not
- * there. Any thread. */
+/* U-labels to A-labels; freed by the caller. NULL with CAUSE_INVALID, or CAUSE_INTERNAL where the library is
+ * not there. Any thread. */
 char *idn_to_ascii(const char *name, struct cause *cause) must_use;
