@@ -261,6 +261,7 @@ struct resolving {
         size_t count;        /* addresses found */
         bool cut;            /* there are more than are followed */
         bool by_default;     /* LocalRecipients= is among them */
+        bool circle, deep;   /* where the present name has led: to one on its way; further than is followed */
         struct cause *cause; /* the first thing that is not followed */
         void (*found)(void *ctx, const char *address);
         void *ctx;
@@ -308,13 +309,25 @@ static void find_local_recipient(struct resolving *resolving)
 static void end_at(struct resolving *resolving, const char *name)
 {
         const struct local_names *names = resolving->names;
+        bool circle = resolving->circle, deep = resolving->deep;
 
+        resolving->circle = resolving->deep = false;
         if (names->recipient)
                 find_local_recipient(resolving);
         else if (names->trouble)
                 not_followed(resolving, name,
                              "%s is a local name without an address: %s, and LocalRecipients= is not set",
                              name, names->trouble);
+        else if (circle)
+                not_followed(resolving, name,
+                             "%s is a local name without an address: its alias in %s goes in a circle, and "
+                             "LocalRecipients= is not set",
+                             name, names->file);
+        else if (deep)
+                not_followed(resolving, name,
+                             "%s is a local name without an address: more than %d aliases in %s lead on from "
+                             "one to the next, and LocalRecipients= is not set",
+                             name, LIMIT_ALIAS_DEPTH, names->file);
         else
                 not_followed(
                         resolving, name,
@@ -383,10 +396,14 @@ static void resolve(struct resolving *resolving, const char *name)
 {
         const struct alias *alias = aliases_find(&resolving->names->aliases, name);
 
-        for (size_t i = 0; i < resolving->depth; i++)
-                if (strcasecmp(resolving->on_the_way[i], name) == 0)
-                        alias = NULL; /* "root: root, admin": the name itself is meant */
-        if (!alias || resolving->depth == LIMIT_ALIAS_DEPTH) {
+        resolving->circle = false;
+        for (size_t i = 0; alias && i < resolving->depth; i++)
+                if (strcasecmp(resolving->on_the_way[i], name) == 0) { /* "root: root": the name itself */
+                        resolving->circle = i + 1 < resolving->depth;
+                        alias = NULL;
+                }
+        resolving->deep = alias && resolving->depth == LIMIT_ALIAS_DEPTH;
+        if (!alias || resolving->deep) {
                 end_at(resolving, name);
                 return;
         }

@@ -5,6 +5,7 @@
 
 #include "daemon/incoming/hand_on.h"
 #include "daemon/loop.h"
+#include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/maildir.h"
 
 struct subject fetching_subject(const struct fetching *fetching)
@@ -100,6 +101,7 @@ static void destroy(struct fetching *fetching)
         delivery_abandon(take(fetching->filling)); /* there when a commit before it has failed */
         delivery_abandon(take(fetching->full));
         hand_on_free(fetching->hand_on);
+        unrecorded_free(fetching->unrecorded);
         free(fetching->wants);
         free(fetching->missing);
         free(fetching->alone);

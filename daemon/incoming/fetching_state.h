@@ -69,9 +69,10 @@ struct fetching {
         size_t back_count, back_size;
         uint32_t highest; /* UID up to which everything is dealt with at the end */
 
-        struct hand_on *hand_on;  /* NULL: to the Maildir */
-        struct delivery *filling; /* takes pieces */
-        struct delivery *full;    /* waits for its commit */
+        struct hand_on *hand_on;       /* NULL: to the Maildir */
+        struct unrecorded *unrecorded; /* owned; for a look that compares; or NULL */
+        struct delivery *filling;      /* takes pieces */
+        struct delivery *full;         /* waits for its commit */
         bool committing, round_received, in_order;
         bool moved_on;                 /* something came whole */
         bool in_message;               /* one that has begun and not ended fills */

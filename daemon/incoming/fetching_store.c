@@ -12,6 +12,7 @@
 #include "daemon/incoming/oversize_notice.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
+#include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/maildir.h"
 #include "daemon/work_counts.h"
 
@@ -223,6 +224,8 @@ static int too_much(struct fetching *fetching, const struct mailbox_entry *entry
 
 static void make_delivery(struct fetching *fetching)
 {
+        if (fetching->reconcile && !fetching->unrecorded)
+                fetching->unrecorded = unrecorded_new();
         struct delivery_target target = {
                 .account = fetching->account->name,
                 .folder = fetching->folder,
@@ -231,6 +234,7 @@ static void make_delivery(struct fetching *fetching)
                 .again_is_known = fetching->pop3 && !fetching_policy_is(fetching, WORD_DELETE),
                 .give = fetching->hand_on ? hand_on_give : NULL,
                 .give_ctx = fetching->hand_on,
+                .unrecorded = fetching->unrecorded,
                 .file_into = prop_text(&fetching->account->values, PROP_FILE_INTO),
         };
 

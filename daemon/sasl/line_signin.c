@@ -3,6 +3,7 @@
 #include "daemon/sasl/line_signin.h"
 
 #include "common/limits.h"
+#include "daemon/sasl/repeat.h"
 
 #include <string.h>
 
@@ -134,5 +135,5 @@ bool line_signin_repeated(const struct line_signin *signin, const char *words, s
         const char *said = signin->last_said;
 
         return signin_repeated(signin->signin, words, len) ||
-               (said && said[0] && memmem(words, len, said, strlen(said)));
+               (said && strlen(said) >= SECRET_SHORTEST && memmem(words, len, said, strlen(said)));
 }

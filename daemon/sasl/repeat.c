@@ -174,7 +174,7 @@ static bool repeated_behind(const char *words, size_t len, const char *secret, c
 
 bool secret_repeated(const char *words, size_t len, const char *secret)
 {
-        if (!secret || !secret[0] || !len)
+        if (!secret || strlen(secret) < SECRET_SHORTEST || !len)
                 return false;
         return repeated_behind(words, len, secret, "%\\&") || repeated_behind(words, len, secret, "=\\");
 }

@@ -8,5 +8,8 @@
 
 #include "common/cleanup.h"
 
-/* NULL and "" are repeated by nothing. */
+/* What is shorter stands in ordinary words: leaving those out would tell nothing of the server's, and of the
+ * secret which letters it has. */
+enum { SECRET_SHORTEST = 4 };
+/* NULL, "" and what is that short are repeated by nothing. */
 bool secret_repeated(const char *words, size_t len, const char *secret);

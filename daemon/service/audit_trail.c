@@ -39,7 +39,7 @@ static const struct {
         [TRAIL_ALLOWED_UNAPPROVED] = { "allowed.unapproved", MSG_ALLOWED_DECIDED,
                                        "is no longer approved: taken back" },
         [TRAIL_ALLOWED_DELETED] = { "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted" },
-        [TRAIL_ALLOWED_PRUNED] = { "allowed.pruned", MSG_ALLOWED_DECIDED, "was pruned" },
+        [TRAIL_ALLOWED_PRUNED] = { "allowed.pruned", MSG_ALLOWED_DECIDED, "pruned" },
         [TRAIL_ANCHOR_IMPORTED] = { "trust.imported", MSG_TRUST_CHANGED,
                                     "was imported into the User Trust Store" },
         [TRAIL_ANCHOR_DELETED] = { "trust.deleted", MSG_TRUST_CHANGED,

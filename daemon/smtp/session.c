@@ -7,6 +7,7 @@
 #include "daemon/smtp/session.h"
 
 #include "common/limits.h"
+#include "daemon/sasl/repeat.h"
 #include "daemon/smtp/meaning.h"
 #include "daemon/smtp/pipeline.h"
 
@@ -374,7 +375,8 @@ static bool repeats_secret(const struct engine *engine, const char *line, size_t
         const struct smtp_session *s = container_of(engine, struct smtp_session, engine);
 
         return signin_repeated(&s->config.signin, line, len) ||
-               (s->answer && strlen(s->answer) > 3 && memmem(line, len, s->answer, strlen(s->answer)));
+               (s->answer && strlen(s->answer) >= SECRET_SHORTEST &&
+                memmem(line, len, s->answer, strlen(s->answer)));
 }
 
 struct engine *smtp_session_new(const struct smtp_config *config)

@@ -10,12 +10,12 @@
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/tar.h"
+#include "daemon/sha256.h"
 #include "daemon/store/replace_file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <time.h>
 #include <unistd.h>
@@ -312,8 +312,7 @@ static int put_bytes(struct archive *archive, const struct buf *bytes, int fd, u
                                        : cause_set(cause, CAUSE_STORAGE,
                                                    "a file became shorter while it was backed up");
                 const void *piece = bytes ? (const void *)buf_bytes(bytes) : room;
-                if (EVP_DigestUpdate(hash, piece, (size_t)got) != 1)
-                        return cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
+                sha256_add(hash, piece, (size_t)got);
                 if (put(archive, piece, (size_t)got, cause) < 0)
                         return -1;
                 left -= (uint64_t)got;
@@ -328,19 +327,17 @@ static int put_member(struct archive *archive, const char *path, const struct bu
         struct buf header = BUF_WITH_MAX(TAR_PAX_MAX + 4 * TAR_BLOCK);
         uint8_t digest[32] = { 0 };
         char text[65];
-        EVP_MD_CTX *hash = EVP_MD_CTX_new();
+        scoped(sha256_free) EVP_MD_CTX *hash = NULL;
         int result = -1;
 
+        sha256_begin(&hash);
         (void)snprintf(member.name, sizeof member.name, "%s", path);
-        if (!hash || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1 || strlen(path) >= sizeof member.name ||
-            tar_header(&member, &header) < 0)
+        if (strlen(path) >= sizeof member.name || tar_header(&member, &header) < 0)
                 (void)cause_set(cause, CAUSE_INTERNAL, "%s cannot be put into the archive", path);
         else if (put(archive, buf_bytes(&header), header.len, cause) == 0 &&
                  put_bytes(archive, bytes, fd, size, hash, cause) == 0)
-                result = EVP_DigestFinal_ex(hash, digest, NULL) == 1
-                                 ? 0
-                                 : cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
-        EVP_MD_CTX_free(hash);
+                result = 0;
+        sha256_end(hash, digest);
         buf_free(&header);
         for (size_t i = 0; i < sizeof digest; i++)
                 (void)snprintf(text + 2 * i, 3, "%02x", digest[i]);

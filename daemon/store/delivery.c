@@ -129,6 +129,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->again_is_known = target->again_is_known;
         if (target->file_into && file_rules_parse(target->file_into, &delivery->rules, NULL) < 0)
                 delivery->rules = (struct file_rules){ 0 }; /* not reached: a property is checked */
+        delivery->unrecorded = target->unrecorded;
         delivery->give = target->give;
         delivery->give_ctx = target->give_ctx;
         delivery->begun = loop_wall();

@@ -75,6 +75,7 @@ struct delivery {
         bool tell_server, reconcile, again_is_known;
         struct file_rules rules; /* fileInto */
         time_t begun;
+        struct unrecorded *unrecorded; /* of the look, or NULL */
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);
         void *give_ctx;
         /* gathering; loop */

@@ -304,7 +304,7 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
         }
         maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
                      item->generation, item->file);
-        const char *there = item->known ? NULL : unrecorded_take(unrecorded, item->digest);
+        const char *there = item->known || !unrecorded ? NULL : unrecorded_take(unrecorded, item->digest);
         if (there)
                 (void)snprintf(item->file, sizeof item->file, "%s", there); /* ours: as long as any */
         return 0;
@@ -313,15 +313,15 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
 static int look_up_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
-        scoped(unrecorded_free) struct unrecorded unrecorded = { 0 };
         scoped(twins_free) struct twins twins = { 0 };
+        struct unrecorded *unrecorded =
+                delivery->reconcile && delivery->look_in_cur && !delivery->give ? delivery->unrecorded : NULL;
 
         twins_init(&twins, delivery->arrival.count);
-        if (delivery->reconcile && delivery->look_in_cur && !delivery->give &&
-            unrecorded_read(delivery->account, db, &unrecorded, cause) < 0)
+        if (unrecorded && unrecorded_read(delivery->account, db, unrecorded, cause) < 0)
                 return -1;
         for (size_t i = 0; i < delivery->arrival.count; i++) {
-                if (look_up_one(delivery, i, &unrecorded, &twins, db, cause) < 0)
+                if (look_up_one(delivery, i, unrecorded, &twins, db, cause) < 0)
                         return -1;
                 twins_add(&twins, &delivery->arrival.items[i], i);
         }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,50 +58,26 @@ static bool is_recorded(const struct ids *ids, const char *file)
 
 /* ---- content ---- */
 
-static void hash(EVP_MD_CTX *context, const void *bytes, size_t len)
-{
-        if (EVP_DigestUpdate(context, bytes, len) != 1)
-                abort(); /* as new_object */
-}
-
-static void free_context(EVP_MD_CTX **context)
-{
-        EVP_MD_CTX_free(take(*context));
-}
-
-static EVP_MD_CTX *new_hash(void)
-{
-        EVP_MD_CTX *context = EVP_MD_CTX_new();
-
-        if (!context || EVP_DigestInit_ex(context, sha256_algorithm(), NULL) != 1)
-                abort(); /* as new_object */
-        return context;
-}
-
 /* False: it cannot be read, or is gone; then the message comes again, which loses nothing. */
 static bool read_content(int folder, const char *name, struct unrecorded_file *file)
 {
         enum { PIECE = 32 * 1024 };
         scoped(scoped_close) int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        scoped(free_context) EVP_MD_CTX *as_is = new_hash(), *canonical = new_hash();
+        scoped(sha256_free) EVP_MD_CTX *as_is = NULL;
+        scoped(sha256_free) EVP_MD_CTX *canonical = NULL;
         scoped(scoped_free) uint8_t *bytes = new_zeroed(3, PIECE);
         uint8_t *longer = bytes + PIECE;
         ssize_t len = -1;
 
+        sha256_begin(&as_is);
+        sha256_begin(&canonical);
         while (fd >= 0 && (len = read(fd, bytes, PIECE)) > 0) {
-                hash(as_is, bytes, (size_t)len);
-                hash(canonical, longer, line_ends_lengthen(bytes, (size_t)len, longer));
+                sha256_add(as_is, bytes, (size_t)len);
+                sha256_add(canonical, longer, line_ends_lengthen(bytes, (size_t)len, longer));
         }
-        return fd >= 0 && len == 0 && EVP_DigestFinal_ex(as_is, file->as_is, NULL) == 1 &&
-               EVP_DigestFinal_ex(canonical, file->canonical, NULL) == 1;
-}
-
-static bool is_ours(const struct maildir_file *file)
-{
-        static const char end[] = ".emailsecd";
-
-        return file->name[0] == 'U' && file->base == 33 + strlen(end) &&
-               memcmp(file->name + 33, end, strlen(end)) == 0;
+        sha256_end(as_is, file->as_is);
+        sha256_end(canonical, file->canonical);
+        return fd >= 0 && len == 0;
 }
 
 static int read_folder(int folder, bool in_new, const struct ids *recorded, struct unrecorded *out)
@@ -114,7 +89,7 @@ static int read_folder(int folder, bool in_new, const struct ids *recorded, stru
         for (size_t i = 0; i < listing.count; i++) {
                 const struct maildir_file *file = &listing.files[i];
                 struct unrecorded_file found = { 0 };
-                if (!is_ours(file) || is_recorded(recorded, file->name) ||
+                if (!maildir_is_ours(file->name) || is_recorded(recorded, file->name) ||
                     !read_content(folder, file->name, &found))
                         continue;
                 found.file = copy_bytes(file->name, file->base);
@@ -124,20 +99,44 @@ static int read_folder(int folder, bool in_new, const struct ids *recorded, stru
         return 0;
 }
 
+struct unrecorded *unrecorded_new(void)
+{
+        return new_object(struct unrecorded);
+}
+
+static void unrecorded_clear(struct unrecorded *of)
+{
+        for (size_t i = 0; i < of->count; i++)
+                free(of->files[i].file);
+        free(take(of->files));
+        of->count = 0;
+}
+
+void unrecorded_free(struct unrecorded *of)
+{
+        if (of)
+                unrecorded_clear(of);
+        free(of);
+}
+
 int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause)
 {
         scoped(ids_free) struct ids recorded = { 0 };
         struct maildir maildir;
-        int there = maildir_open(account, false, &maildir, cause);
+        int there = out->read ? 0 : maildir_open(account, false, &maildir, cause);
 
-        *out = (struct unrecorded){ 0 };
-        if (there <= 0)
+        if (there <= 0) {
+                out->read = there == 0;
                 return there;
+        }
         int done = read_recorded(db, account, &recorded, cause);
         if (done == 0 && (read_folder(maildir.new, true, &recorded, out) < 0 ||
                           read_folder(maildir.cur, false, &recorded, out) < 0))
                 done = cause_errno(cause, errno, "cannot read the Maildir of %s", account);
         maildir_close(&maildir);
+        if (done < 0)
+                unrecorded_clear(out);
+        out->read = done == 0;
         return done;
 }
 
@@ -152,12 +151,4 @@ const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32])
                 return file->file;
         }
         return NULL;
-}
-
-void unrecorded_free(struct unrecorded *of)
-{
-        for (size_t i = 0; i < of->count; i++)
-                free(of->files[i].file);
-        free(take(of->files));
-        of->count = 0;
 }

@@ -3,7 +3,8 @@
  * Files of ours in new/ and cur/ that no row tells of: a daemon was killed, or a commit failed, between
  * rename and commit. Fetched again, a message finds such a file by its name, which follows from where it
  * comes from. When the server has numbered the folder anew meanwhile the names are others, and the file is
- * found by its content. File pool and readers.
+ * found by its content. One object is for one look at a mailbox, whose batches are committed one after the
+ * other.
  */
 #pragma once
 
@@ -18,9 +19,12 @@ struct unrecorded {
                 bool taken;
         } *files;
         size_t count;
+        bool read;
 };
 
-/* Reads those of the account; a Maildir that is missing has none. Costs a look at all its files and rows. */
+struct unrecorded *unrecorded_new(void) must_use;
+/* Reader thread: those of the account, unless that was done; a Maildir that is missing has none. Costs a look
+ * at all its files and rows. */
 int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause)
         must_use;
 /* One of that content, each once; NULL: there is none. The name is borrowed. */

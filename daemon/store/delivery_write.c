@@ -55,8 +55,7 @@ static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t le
 {
         size_t room = arrival->head.max - arrival->head.len;
 
-        if (EVP_DigestUpdate(arrival->hash, given, len) != 1)
-                abort();
+        sha256_add(arrival->hash, given, len);
         if (buf_append(&arrival->head, given, len < room ? len : room) < 0)
                 abort(); /* within its bound: as new_object */
         arrival->now.size += len;
@@ -125,10 +124,7 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
         }
         if (arrival->half[0] && partial_is_as_came(arrival->now.temporary))
                 arrival->now.line_ends = LINE_ENDS_AS_CAME;
-        if (!arrival->hash)
-                arrival->hash = EVP_MD_CTX_new();
-        if (!arrival->hash || EVP_DigestInit_ex(arrival->hash, sha256_algorithm(), NULL) != 1)
-                abort(); /* as new_object */
+        sha256_begin(&arrival->hash);
         buf_clear(&arrival->head);
         if (entry->from && read_again(arrival, entry->from) < 0)
                 fail_errno(arrival, "cannot read what came of a message before");
@@ -260,8 +256,7 @@ static void end(struct delivery *delivery, uint8_t odd)
         if (arrival->failed)
                 return;
 
-        if (EVP_DigestFinal_ex(arrival->hash, item->digest, NULL) != 1)
-                abort();
+        sha256_end(arrival->hash, item->digest);
         if (item->entry.left)
                 digest_of_head(arrival, item->digest);
         /* Begins the write-back of this file now, so that the sync of the batch finds little left to wait
@@ -333,6 +328,6 @@ void delivery_arrival_end(struct arrival *arrival)
         free(take(arrival->items));
         arrival->count = 0;
         buf_free(&arrival->head);
-        EVP_MD_CTX_free(take(arrival->hash));
+        sha256_free(&arrival->hash);
         maildir_close(&arrival->maildir);
 }

@@ -132,13 +132,6 @@ static int write_anew(const struct maildir *maildir, int folder, const char *nam
         return result < 0 ? -1 : 0;
 }
 
-static bool is_ours(const char *file)
-{
-        size_t len = strlen(file), end = strlen(".emailsecd");
-
-        return file[0] == 'U' && len > end && strcmp(file + len - end, ".emailsecd") == 0;
-}
-
 /* -1 with errno: the disk fails. */
 static int make_lf(const struct maildir *maildir, struct chosen *one)
 {
@@ -170,7 +163,7 @@ static int make_all_lf(const char *account, struct chosen *chosen, size_t count,
         struct inbox_change change = inbox_change_begin(&maildir);
         int result = 0;
         for (size_t i = 0; i < count && result == 0; i++)
-                if (is_ours(chosen[i].row.file))
+                if (maildir_is_ours(chosen[i].row.file))
                         result = make_lf(&maildir, &chosen[i]);
         int error = errno;
         inbox_change_end(account, &maildir, &change);

@@ -69,6 +69,13 @@ void maildir_close(struct maildir *maildir)
 
 /* ---- names ---- */
 
+#define OURS_END ".emailsecd"
+
+static size_t base_length(const char *file)
+{
+        return strcspn(file, ":");
+}
+
 void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid, const char *uidl,
                   int64_t generation, char name[MAILDIR_NAME_SIZE])
 {
@@ -81,7 +88,16 @@ void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uin
 
         sha256_of(source, strlen(source), digest);
         hex_print(digest, 16, hex);
-        (void)snprintf(name, MAILDIR_NAME_SIZE, "U%s.emailsecd", hex);
+        (void)snprintf(name, MAILDIR_NAME_SIZE, "U%s" OURS_END, hex);
+}
+
+bool maildir_is_ours(const char *file)
+{
+        enum { DIGITS = 32 };
+
+        return file[0] == 'U' && base_length(file) == 1 + DIGITS + strlen(OURS_END) &&
+               strspn(file + 1, "0123456789abcdef") >= DIGITS &&
+               memcmp(file + 1 + DIGITS, OURS_END, strlen(OURS_END)) == 0;
 }
 
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE])
@@ -90,11 +106,6 @@ void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE])
 
         (void)snprintf(name, MAILDIR_NAME_SIZE, "%lld.P%dQ%u.emailsecd", (long long)now, (int)getpid(),
                        atomic_fetch_add(&counter, 1));
-}
-
-static size_t base_length(const char *file)
-{
-        return strcspn(file, ":");
 }
 
 void maildir_id(const char *file, char id[INBOX_ID_SIZE])

@@ -30,6 +30,7 @@ struct delivery_target { /* copied */
         bool again_is_known;   /* POP3: what went from the list and comes again, the same under its UIDL, is
                                   known; not where this account itself deletes there */
         const char *file_into; /* the property fileInto */
+        struct unrecorded *unrecorded; /* delivery_unrecorded.h; the caller's, until the answer; or NULL */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each
          * one's row committed before the next is given. delivery_handed() is the answer, later. */
         void (*give)(void *ctx, struct delivery *delivery, const struct given *given);

@@ -26,6 +26,8 @@ void maildir_close(struct maildir *maildir);
  * another account of the same name has other names. */
 void maildir_name(const char *key, const char *folder, uint64_t uidvalidity, uint32_t uid, const char *uidl,
                   int64_t generation, char name[MAILDIR_NAME_SIZE]);
+/* Whether it is such a name; flags behind it do not count. */
+bool maildir_is_ours(const char *file);
 /* A fresh name in tmp/. */
 void maildir_temporary_name(time_t now, char name[MAILDIR_NAME_SIZE]);
 /* A new file there, for reading and writing, with the rights of received mail (maildir_rights.h); -1 with

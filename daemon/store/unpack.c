@@ -8,13 +8,13 @@
 
 #include "common/json_fields.h"
 #include "common/tar.h"
+#include "daemon/sha256.h"
 #include "daemon/store/backup_parts.h"
 #include "daemon/store/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 enum { PIECE = 64 * KIB, ABOUT_MAX = 64 * KIB };
@@ -118,8 +118,7 @@ static int take_bytes(struct unpacking *unpacking, int fd, struct buf *kept, EVP
                 int got = read_whole(unpacking->fd, room, want, cause);
                 if (got <= 0)
                         return got < 0 ? -1 : cut_off(cause);
-                if (EVP_DigestUpdate(hash, room, of_file) != 1)
-                        return cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
+                sha256_add(hash, room, of_file);
                 if (kept && buf_append(kept, room, of_file) < 0)
                         return cause_set(cause, CAUSE_TOO_LARGE, "%s in the archive is too large",
                                          unpacking->member.name);
@@ -136,18 +135,14 @@ static int take_bytes(struct unpacking *unpacking, int fd, struct buf *kept, EVP
 
 static int take_member(struct unpacking *unpacking, int fd, struct buf *kept, struct cause *cause)
 {
-        EVP_MD_CTX *hash = EVP_MD_CTX_new();
+        scoped(sha256_free) EVP_MD_CTX *hash = NULL;
         uint8_t digest[32];
         char text[65];
-        int result = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1
-                             ? take_bytes(unpacking, fd, kept, hash, cause)
-                             : cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
 
-        if (result == 0 && EVP_DigestFinal_ex(hash, digest, NULL) != 1)
-                result = cause_set(cause, CAUSE_INTERNAL, "SHA-256 failed");
-        EVP_MD_CTX_free(hash);
-        if (result < 0)
+        sha256_begin(&hash);
+        if (take_bytes(unpacking, fd, kept, hash, cause) < 0)
                 return -1;
+        sha256_end(hash, digest);
         for (size_t i = 0; i < sizeof digest; i++)
                 (void)snprintf(text + 2 * i, 3, "%02x", digest[i]);
         if (buf_appendf(&unpacking->sums, "%s  %s\n", text, unpacking->member.name) < 0)

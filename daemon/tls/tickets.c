@@ -4,8 +4,8 @@
 #include "daemon/tls/tickets.h"
 
 #include "common/limits.h"
+#include "daemon/sha256.h"
 
-#include <openssl/evp.h>
 
 enum { BUCKETS = 4096 }; /* a power of two; the key is a digest already */
 
@@ -25,26 +25,23 @@ static void add_text(EVP_MD_CTX *digest, const char *text)
 {
         uint32_t len = text ? (uint32_t)strlen(text) : 0;
 
-        if (EVP_DigestUpdate(digest, &len, sizeof len) != 1 || EVP_DigestUpdate(digest, text, len) != 1)
-                abort();
+        sha256_add(digest, &len, sizeof len);
+        sha256_add(digest, text, len);
 }
 
 void tickets_key(const struct ticket_inputs *inputs, uint8_t out[32])
 {
-        EVP_MD_CTX *digest = EVP_MD_CTX_new();
+        scoped(sha256_free) EVP_MD_CTX *digest = NULL;
         uint64_t numbers[] = { inputs->port, (uint64_t)inputs->min_version, inputs->legacy_renegotiation,
                                inputs->generation };
 
-        if (!digest || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
-                abort();
+        sha256_begin(&digest);
         add_text(digest, inputs->account);
         add_text(digest, inputs->host);
         add_text(digest, inputs->alpn);
         add_text(digest, inputs->client_certificate);
-        if (EVP_DigestUpdate(digest, numbers, sizeof numbers) != 1 ||
-            EVP_DigestFinal_ex(digest, out, NULL) != 1)
-                abort();
-        EVP_MD_CTX_free(digest);
+        sha256_add(digest, numbers, sizeof numbers);
+        sha256_end(digest, out);
 }
 
 static struct ticket **place_of(const uint8_t key[32])

@@ -35,7 +35,7 @@ THROUGH = {
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "allowed": ["daemon/tls/allowed_verified.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
-                "daemon/store/delivery_unrecorded.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
+                "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_scan.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/jobs.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],

@@ -85,7 +85,7 @@ static const struct {
           "ops@example.net boss@example.net \"quoted name\"@example.net all@example.com" },
         { "alice", "alice@example.org", "alice@example.org" },
         { "bob", "[bob is a local name without an address: it has no alias in]", "all@example.com" },
-        { "loop1", "[loop1 is a local name without]", "all@example.com" },
+        { "loop1", "[loop1 is a local name without an address: its alias in]", "all@example.com" },
         { "again", "a@b.example", "all@example.com a@b.example" },
         { "final", "[alice is a local name without]", "all@example.com" },
         { "pipe", "[pipe goes to a command, which emailsecd does not run (line 13 of]", "all@example.com" },
@@ -97,7 +97,8 @@ static const struct {
         { "last", "last@example.org", "last@example.org" },
         { "own", "own@plant7.example.com other@example.org", "own@plant7.example.com other@example.org" },
         { "here", "alice@example.org", "alice@example.org" },
-        { "deep1", "[deep11 is a local name without]", "all@example.com" },
+        { "deep1", "[deep11 is a local name without an address: more than 10 aliases in]",
+          "all@example.com" },
         { "deep2", "deep@example.org", "deep@example.org" },
         /* this machine's names */
         { "alice@localhost", "alice@example.org", "alice@example.org" },

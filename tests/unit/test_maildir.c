@@ -3,6 +3,7 @@
 #include "daemon/store/maildir.c"
 
 #include "daemon/store/delivery.h"
+#include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/inbox.h"
 #include "daemon/store/inbox_scan.h"
 #include "daemon/store/missing_table.h"
@@ -774,13 +775,17 @@ START_TEST(again_after_a_crash_and_numbered_anew)
         read_as_seen(first.file[1]);
         reopen();
         renumbered.uidvalidity = imap.uidvalidity + 1;
+        renumbered.unrecorded = unrecorded_new(); /* of all batches of the look */
+        ck_assert_uint_eq(deliver_one(&renumbered, uid_entry(11), contents[2], true).again, 0);
+        ck_assert(renumbered.unrecorded->read && renumbered.unrecorded->count == 2);
         delivery = delivery_new(&renumbered);
         delivery_reconcile(delivery, true);
-        for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t i = 1; i < 3; i++) {
                 struct mailbox_entry entry = uid_entry(11 + i);
                 deliver(delivery, &entry, contents[2 - i]);
         }
         ck_assert_uint_eq(commit_well(delivery, 13).again, 0); /* nobody was told of them yet */
+        unrecorded_free(take(renumbered.unrecorded));
         check_files(2, 1);
         ck_assert(!maildir_is_certain("in", "INBOX"));
         ck_assert_uint_eq(deliver_one(&renumbered, uid_entry(12), contents[1], true).again, 1);

@@ -700,6 +700,8 @@ START_TEST(test_repeated_messages)
                         free_secret(first);
                         sasl_free(sasl);
                 }
+        signin.secret = "a"; /* which stands in any words */
+        ck_assert(!signin_repeated(&signin, "-ERR there is no such mailbox", 29));
         for (const char *secret = "abcdef"; *secret; secret++) { /* a short one is not found in any words */
                 signin.secret = secret;
                 ck_assert(!signin_repeated(&signin, "535 5.7.8 no", 12));
