@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SHA-256 as it is used for each message: of bytes that are there, or that come in pieces. OpenSSL looks for an
- * algorithm that is named by EVP_sha256() anew at each use, which takes longer than the digest of a name. It
- * fails for want of memory only, which ends the process as in new_object.
+ * SHA-256 as it is used for each message: of bytes that are there, or that come in pieces. OpenSSL looks for
+ * an algorithm that is named by EVP_sha256() anew at each use, which takes longer than the digest of a name.
+ * It fails for want of memory only, which ends the process as in new_object.
  */
 #pragma once
 

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-enum { HISTORY_KEPT = 200, SHA256_SIZE = 32 };
+enum { HISTORY_KEPT = 200 };
 
 const char *queue_state_name(enum queue_state state)
 {
