@@ -6,6 +6,10 @@
 
 enum { DIGEST_KEPT = 16 }; /* bytes: nobody who does not make both messages finds two that agree in so many */
 
+#define SEEN_ROW \
+        "(place, uidvalidity, uid, uidl, generation, told, inbox, size, digest, left_size) VALUES" \
+        " ((SELECT number FROM place WHERE account = ? AND folder = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
 #define FILE_OF "(SELECT file FROM inbox WHERE seq = seen.inbox)"
 
 struct fetched_key fetched_key_of(const char *account, const char *folder, uint64_t uidvalidity,
@@ -121,6 +125,11 @@ int fetched_make_place(struct database *db, const char *account, const char *fol
                       VALUES(v_text(account), v_text(folder)));
 }
 
+/* To replace a row SQLite must be able to undo that by itself, and copies each page that it changes: for the
+ * few that are there already. */
+static const char put_new[] = "INSERT OR IGNORE INTO seen " SEEN_ROW,
+                  put_over[] = "INSERT OR REPLACE INTO seen " SEEN_ROW;
+
 int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
                    struct cause *cause)
 {
@@ -128,15 +137,16 @@ int fetched_record(struct database *db, const struct fetched_key *key, const str
 
         if (inbox_number(db, key, message, &inbox, cause) < 0)
                 return -1;
-        return db_run(db, cause,
-                      "INSERT OR REPLACE INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, "
-                      "size, digest,"
-                      " left_size) VALUES ((SELECT number FROM place WHERE account = ? AND folder = ?),"
-                      " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                      VALUES(SEEN_KEY_VALUES(key), v_int(message->generation), v_int(message->told), inbox,
-                             v_int((int64_t)message->size),
-                             message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
-                             v_int((int64_t)message->left_size)));
+        const struct value row[] = { SEEN_KEY_VALUES(key),
+                                     v_int(message->generation),
+                                     v_int(message->told),
+                                     inbox,
+                                     v_int((int64_t)message->size),
+                                     message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
+                                     v_int((int64_t)message->left_size) };
+        if (db_run(db, cause, put_new, row, count_of(row)) < 0)
+                return -1;
+        return db_changes(db) ? 0 : db_run(db, cause, put_over, row, count_of(row));
 }
 
 int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,

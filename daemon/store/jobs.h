@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How the tables of this folder get onto its threads. A write is one unit of the group commit:
- * it runs on the writer thread inside the common transaction, fails alone (savepoint), and
+ * it runs on the writer thread inside the common transaction, fails alone, and
  * is answered on the loop after the commit. A read runs on the reader thread in a snapshot.
  * The object belongs to store from the call until `done`, which frees it.
  */

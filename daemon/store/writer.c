@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Group commit. What one turn of the loop asks for is handed over together; the writer thread
- * takes all that has gathered since its last commit, runs it in one transaction (a savepoint for
- * each, so that one that fails spoils none), commits once, and the answers come back
+ * takes all that has gathered since its last commit, runs it in one transaction (once more with a
+ * savepoint for each where one fails, so that it spoils none), commits once, and the answers come back
  * together. While a commit fails nothing is promised: everything in it is answered with the cause,
  * but what cannot be had again (`stubborn`), which is kept and tried until the disk is well.
  */
@@ -156,15 +156,40 @@ static int run_write(struct database *db, struct store_write *write, struct caus
         return db_run(db, cause, "RELEASE one", NULL, 0);
 }
 
+/* All jobs without savepoints, for each of which SQLite would keep a copy of every page that changes. False:
+ * one has failed, and nothing stands. */
+static bool run_together(struct database *db, const struct batch *batch, bool bring)
+{
+        struct cause ignored = { 0 };
+
+        for (struct store_write *write = batch->writes.first; write; write = write->next)
+                if ((bring || !write->brings) && run_once(db, write, &ignored) < 0) {
+                        queue_counts_undo(0);
+                        database_roll_back(db);
+                        return false;
+                }
+        return true;
+}
+
+static int run_apart(struct database *db, const struct batch *batch, bool bring, struct cause *cause)
+{
+        for (struct store_write *write = batch->writes.first; write; write = write->next)
+                if ((bring || !write->brings) && run_write(db, write, cause) < 0)
+                        return -1;
+        return 0;
+}
+
+/* That one fails is the exception: it is then found out which one. */
 static int run_batch(struct database *db, struct batch *batch, bool bring)
 {
         struct cause *cause = &batch->cause;
 
         if (db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0)
                 return -1;
-        for (struct store_write *write = batch->writes.first; write; write = write->next)
-                if ((bring || !write->brings) && run_write(db, write, cause) < 0)
-                        return -1;
+        if ((REHEARSES || !run_together(db, batch, bring)) &&
+            ((!database_in_transaction(db) && db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0) ||
+             run_apart(db, batch, bring, cause) < 0))
+                return -1;
         if (queue_counts_save(db, cause) < 0)
                 return -1;
         return db_run(db, cause, "COMMIT", NULL, 0);
