@@ -402,6 +402,16 @@ bench-peers:
 .PHONY: bench-incoming bench-idle
 bench-incoming bench-idle: bench-%: all
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
+# One figure of each kind in some 20 seconds; the lines are kept in build/bench.txt.
+.PHONY: bench-small
+bench-small: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/small.py build/bench.txt
+# Where the daemon's instructions go, by message: WHAT is receive-imap, receive-pop3, submit or send (tests/bench/README.md).
+WHAT ?= receive-imap
+.PHONY: profile
+profile: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) $(if $(filter command line,$(origin COUNT)),COUNT=$(COUNT)) \
+		/usr/bin/python3 tests/bench/profile.py $(WHAT) build/profile
 # The submission listener beside Postfix's and, where it was unpacked, OpenSMTPD's.
 .PHONY: bench-submission
 bench-submission: all
