@@ -38,7 +38,14 @@ static struct {
         int64_t bad_until;         /* ms: until then calls fail at times */
 } *me;
 
-static uint8_t no_page[PAGE_SIZE_]; /* the undo of a page that the disk has not */
+static uint8_t no_page[PAGE_SIZE_];   /* the undo of a page that the disk has not */
+static uint8_t zero_page[PAGE_SIZE_]; /* a page that was reserved and never written: shared by all */
+
+static void page_free(uint8_t *page)
+{
+        if (page != zero_page)
+                world_free(page);
+}
 
 /* A page whose sync failed: its low bit is set in `undo`. */
 static uint8_t *undo_of(uint8_t *tagged)
@@ -97,7 +104,7 @@ void inode_release(struct inode *inode)
         forget_dirty(inode);
         for (size_t i = 0; i < inode->page_count; i++) {
                 me->pages -= inode->pages[i] != NULL;
-                world_free(inode->pages[i]);
+                page_free(inode->pages[i]);
                 undo_free(&inode->undo[i]);
         }
         world_free(inode->pages);
@@ -193,6 +200,10 @@ ssize_t inode_read(struct inode *inode, void *bytes, size_t len, int64_t at)
 
 static bool give_page(struct inode *inode, size_t page)
 {
+        if (inode->pages[page] == zero_page) {
+                inode->pages[page] = world_alloc(PAGE_SIZE_);
+                return true;
+        }
         if (inode->pages[page])
                 return true;
         if (me->room >= 0 && me->pages >= me->room)
@@ -239,6 +250,26 @@ ssize_t inode_write(struct inode *inode, const void *bytes, size_t len, int64_t 
         return (ssize_t)done;
 }
 
+/* All of it, or nothing. */
+bool inode_reserve(struct inode *inode, int64_t size)
+{
+        size_t count = (size_t)(size + PAGE_SIZE_ - 1) / PAGE_SIZE_;
+        int64_t missing = 0;
+
+        make_pages(inode, count);
+        for (size_t i = 0; i < count; i++)
+                missing += !inode->pages[i];
+        if (me->room >= 0 && me->pages + missing > me->room)
+                return false;
+        for (size_t i = 0; i < count; i++)
+                if (!inode->pages[i])
+                        inode->pages[i] = zero_page;
+        me->pages += missing;
+        if (size > inode->size)
+                set_size(inode, size);
+        return true;
+}
+
 int inode_resize(struct inode *inode, int64_t size)
 {
         size_t first = (size_t)(size + PAGE_SIZE_ - 1) / PAGE_SIZE_;
@@ -252,7 +283,7 @@ int inode_resize(struct inode *inode, int64_t size)
                 if (!inode->pages[i])
                         continue;
                 keep_undo(inode, i);
-                world_free(inode->pages[i]);
+                page_free(inode->pages[i]);
                 inode->pages[i] = NULL;
                 me->pages--;
         }
@@ -474,9 +505,9 @@ static void page_back(struct inode *inode, size_t page)
 {
         const uint8_t *old = undo_of(inode->undo[page]);
 
-        if (!inode->pages[page]) {
+        if (!inode->pages[page] || inode->pages[page] == zero_page) {
+                me->pages += !inode->pages[page];
                 inode->pages[page] = world_alloc(PAGE_SIZE_);
-                me->pages++;
         }
         for (size_t at = 0; at < PAGE_SIZE_; at += SECTOR)
                 if (is_lost(inode->undo[page]) || chance_permille("power", 700))

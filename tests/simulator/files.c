@@ -339,16 +339,12 @@ ALSO_NAMED(ftruncate64, ftruncate);
 
 int posix_fallocate(int fd, off_t from, off_t len)
 {
-        static const uint8_t zeros[PAGE_SIZE_];
         struct inode *inode = inode_of(fd);
 
         if (!inode)
                 return EBADF;
         machine_may_die("fallocate");
-        for (int64_t at = from / PAGE_SIZE_ * PAGE_SIZE_; at < from + len; at += PAGE_SIZE_)
-                if (at >= inode->size && inode_write(inode, zeros, sizeof zeros, at) < 0)
-                        return ENOSPC;
-        return 0;
+        return inode_reserve(inode, from + len) ? 0 : ENOSPC;
 }
 ALSO_NAMED(posix_fallocate64, posix_fallocate);
 

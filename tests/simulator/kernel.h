@@ -172,6 +172,7 @@ ssize_t inode_read(struct inode *inode, void *bytes, size_t len, int64_t at);
 /* -1 with errno. */
 ssize_t inode_write(struct inode *inode, const void *bytes, size_t len, int64_t at);
 int inode_resize(struct inode *inode, int64_t size);
+bool inode_reserve(struct inode *inode, int64_t size); /* false: no room */
 int inode_sync(struct inode *inode);
 struct inode *folder_find(const struct inode *folder, const char *name, size_t len);
 int folder_add(struct inode *folder, const char *name, struct inode *inode);
