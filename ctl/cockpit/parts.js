@@ -111,9 +111,14 @@ export function table(caption, columns, rows, none, key) {
     );
 }
 
+function isEmpty(value) {
+    if (Array.isArray(value)) return value.every(isEmpty);
+    return value instanceof Node ? !value.textContent : !value && value !== 0;
+}
+
 /* rows: [[label, value]]; empty values are left out. */
 export function sheet(rows) {
-    const shown = rows.filter(([, value]) => value || value === 0);
+    const shown = rows.filter(([, value]) => !isEmpty(value));
     return el(
         "dl",
         { class: "es-sheet" },

@@ -237,6 +237,7 @@ cockpit.locale({
     "Waiting": [null, "Wartend"],
     "Waits for": [null, "Wartet auf"],
     "Warning:": [null, "Warnung:"],
+    "What was imported": [null, "Was importiert wurde"],
     "What is wrong": [null, "Was nicht stimmt"],
     "What is wrong with it": [null, "Was damit nicht stimmt"],
     "What the servers show": [null, "Was die Server zeigen"],

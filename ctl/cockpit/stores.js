@@ -57,7 +57,11 @@ export function importCertificates() {
             "PEM, DER or PKCS#7. Every server whose certificate was issued by it is trusted from then on: import what comes from your own CA, by a way that you trust."
         )
     );
-    const place = el("ul", { class: "es-results", role: "status" });
+    const place = el("ul", {
+        class: "es-results",
+        "aria-live": "polite",
+        "aria-label": _("What was imported"),
+    });
     openDialog(
         _("Import certificates into the User Trust Store"),
         [file.row, place],

@@ -130,6 +130,7 @@ def test_securing_email(new_station, open_page, servers, box, folder):
     page.see("first alarm")
     page.click("first alarm")
     page.see("Line one.", css="dialog")
+    assert "Attachments" not in page.text("dialog")
     page.shot("3-letter")
     page.click("Close", within=".es-dialog-foot")
 
@@ -379,6 +380,7 @@ def test_steps_as_they_come(station, open_page, post, box):
 @slow
 def test_log_and_language(station, open_page):
     """The journal line by line as it comes; the page in German."""
+    station.add("outgoing", "plant", hostname="127.0.0.1", port=1, enabled=False)
     page = open_page(station, language="de")
     page.see("Mailstation", "Übersicht", "Zertifikate")
     page.go("log")
@@ -386,6 +388,14 @@ def test_log_and_language(station, open_page):
     page.see("account plant: <b>the first line</b>", css=".es-log")
     page.web.write_journal("a fault", 3)
     page.see("a fault", css=".es-log-bad")
+    page.shot("german")
+    page.resize(NARROW)
+    for path in (*((part,) for part in PARTS), ("accounts", "plant")):
+        page.go(*path)
+        page.see("Mailstation")
+        until(lambda: "Wird gelesen" not in page.text(), 10)
+        assert page.overflow() == [], path
+    page.see("Eigenschaften", "der Server, und der Name")
     page.shot("german")
     assert page.trouble() == []
 
@@ -422,5 +432,13 @@ def test_reaches_everybody(new_station, open_page, servers, box, style):
     page.click(f"Decide about {challenge['host']}:{challenge['port']}")
     page.see("1. The better remedy")
     judge("challenge")
+    for path, name, text in ((("certificates",), "Import a certificate", "PKCS#7"), (("accounts",), "Probe a server", "Transport"),
+                             (("accounts", "spare"), "Password", "credential"), (("accounts", "spare"), "Delete", "Its settings")):
+        page.keys("\ue00c")
+        page.dialog_closed()
+        page.go(*path)
+        page.click(name)
+        page.see(text, css="dialog")
+        judge(f"dialog-{name.split()[0].lower()}")
     assert not {name: what for name, what in found.items() if what}
     assert page.trouble() == []
