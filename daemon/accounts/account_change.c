@@ -11,6 +11,7 @@
 
 #include "common/json_fields.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/accounts/senders.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
@@ -198,9 +199,11 @@ static void moved(struct change *change)
 
 void account_change_values(struct account *account, struct property_values *values)
 {
+        senders_remove(account);
         properties_done(&account->values);
         account->values = *values;
         *values = (struct property_values){ .kind = account->values.kind };
+        senders_add(account);
         account->generation++;
         account_tell_changed(account);
         tell(account->name, "account.changed", "changed");

@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/accounts/senders.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
@@ -19,13 +20,61 @@
 
 enum { BUCKETS = 4096 };
 
-static struct account *accounts, *last;  /* in order of name; last: NULL when not known */
+/* In order of name. One among ten thousand is found, put in and taken out by halving and one move. */
+struct sorted {
+        struct account **items;
+        size_t count, size;
+};
+
+static struct sorted every, outgoing;
 static struct account *by_name[BUCKETS]; /* the same, to be found */
-static size_t how_many;
 
 struct account *accounts_first(void)
 {
-        return accounts;
+        return every.count ? every.items[0] : NULL;
+}
+
+/* Where the first account is whose name is not before this one. */
+static size_t sorted_place(const struct sorted *sorted, const char *name)
+{
+        size_t from = 0, to = sorted->count;
+
+        if (to && strcmp(sorted->items[to - 1]->name, name) < 0)
+                return to; /* they are loaded in order */
+        while (from < to) {
+                size_t middle = from + (to - from) / 2;
+                if (strcmp(sorted->items[middle]->name, name) < 0)
+                        from = middle + 1;
+                else
+                        to = middle;
+        }
+        return from;
+}
+
+static size_t sorted_insert(struct sorted *sorted, struct account *account)
+{
+        size_t at = sorted_place(sorted, account->name);
+
+        if (sorted->count == sorted->size) {
+                sorted->size = sorted->size ? 2 * sorted->size : 64;
+                sorted->items = new_resized(sorted->items, sorted->size, sizeof *sorted->items);
+        }
+        memmove(&sorted->items[at + 1], &sorted->items[at], (sorted->count - at) * sizeof *sorted->items);
+        sorted->items[at] = account;
+        sorted->count++;
+        return at;
+}
+
+/* Where it was; SIZE_MAX: it was not there. */
+static size_t sorted_remove(struct sorted *sorted, const struct account *account)
+{
+        size_t at = sorted_place(sorted, account->name);
+
+        if (at == sorted->count || sorted->items[at] != account)
+                return SIZE_MAX;
+        sorted->count--;
+        memmove(&sorted->items[at], &sorted->items[at + 1], (sorted->count - at) * sizeof *sorted->items);
+        return at;
 }
 
 /* Where the account of that name hangs, or would. */
@@ -45,21 +94,26 @@ struct account *account_named(const char *name)
 
 size_t accounts_count(void)
 {
-        return how_many;
+        return every.count;
 }
 
-static bool outgoing_behind(const struct account *account)
+struct account *accounts_after(const char *name)
 {
-        for (account = account->next; account; account = account->next)
-                if (account_is_outgoing(account))
-                        return true;
-        return false;
+        size_t at = sorted_place(&every, name);
+
+        if (at < every.count && strcmp(every.items[at]->name, name) == 0)
+                at++;
+        return at < every.count ? every.items[at] : NULL;
+}
+
+struct account *accounts_first_outgoing(void)
+{
+        return outgoing.count ? outgoing.items[0] : NULL;
 }
 
 struct account *accounts_default(struct cause *cause)
 {
         const char *wanted = settings_current()->default_account;
-        struct account *only = NULL;
 
         if (wanted && wanted[0]) {
                 struct account *account = account_named(wanted);
@@ -71,37 +125,30 @@ struct account *accounts_default(struct cause *cause)
                                     "account");
                 return NULL;
         }
-        for (struct account *account = accounts; account; account = account->next) {
-                if (!account_is_outgoing(account))
-                        continue;
-                if (only) {
-                        cause_about(cause, CAUSE_NOT_FOUND, "account",
-                                    "there are several outgoing accounts (%s, %s%s) and no DefaultAccount=",
-                                    only->name, account->name, outgoing_behind(account) ? ", ..." : "");
-                        cause_remedy(cause,
-                                     "name one (emailsecctl send --account NAME), or set DefaultAccount=%s "
-                                     "or another "
-                                     "in [Service] of emailsecd.conf, then: emailsecctl reload",
-                                     only->name);
-                        return NULL;
-                }
-                only = account;
+        if (outgoing.count > 1) {
+                const char *first = outgoing.items[0]->name;
+                cause_about(cause, CAUSE_NOT_FOUND, "account",
+                            "there are several outgoing accounts (%s, %s%s) and no DefaultAccount=", first,
+                            outgoing.items[1]->name, outgoing.count > 2 ? ", ..." : "");
+                cause_remedy(
+                        cause,
+                        "name one (emailsecctl send --account NAME), or set DefaultAccount=%s or another "
+                        "in [Service] of emailsecd.conf, then: emailsecctl reload",
+                        first);
+                return NULL;
         }
-        if (!only) {
+        if (outgoing.count == 0) {
                 cause_about(cause, CAUSE_NOT_FOUND, "account", "there is no outgoing account");
                 cause_remedy(cause, "emailsecctl account add outgoing NAME hostname=HOST");
         }
-        return only;
+        return accounts_first_outgoing();
 }
 
 char *accounts_default_missing(void)
 {
         struct cause cause = { 0 };
-        bool any = false;
 
-        for (struct account *account = accounts; account; account = account->next)
-                any = any || account_is_outgoing(account);
-        if (!any || accounts_default(&cause))
+        if (outgoing.count == 0 || accounts_default(&cause))
                 return NULL;
         return text_of("mail that names no account (sendmail, cron) is refused, since %s, unless an account "
                        "sends for its "
@@ -112,32 +159,30 @@ char *accounts_default_missing(void)
 
 void accounts_insert(struct account *account)
 {
-        struct account **at = last && strcmp(last->name, account->name) < 0 ? &last->next : &accounts;
+        size_t at = sorted_insert(&every, account);
 
-        while (*at && strcmp((*at)->name, account->name) < 0)
-                at = &(*at)->next;
-        account->next = *at;
-        *at = account;
-        if (!account->next)
-                last = account;
+        account->next = at + 1 < every.count ? every.items[at + 1] : NULL;
+        if (at)
+                every.items[at - 1]->next = account;
+        if (account_is_outgoing(account))
+                (void)sorted_insert(&outgoing, account);
         *place_of(account->name) = account;
-        how_many++;
+        senders_add(account);
 }
 
 void accounts_take_out(struct account *account)
 {
-        struct account **at = &accounts;
+        size_t at = sorted_remove(&every, account);
 
-        while (*at && *at != account)
-                at = &(*at)->next;
-        if (!*at)
+        if (at == SIZE_MAX)
                 return;
-        *at = account->next;
-        if (last == account)
-                last = NULL;
+        if (at)
+                every.items[at - 1]->next = account->next;
+        if (account_is_outgoing(account))
+                (void)sorted_remove(&outgoing, account);
+        senders_remove(account);
         *place_of(account->name) = account->same_bucket;
         account->next = account->same_bucket = NULL;
-        how_many--;
 }
 
 /* ---- loading ---- */
@@ -168,6 +213,8 @@ void accounts_tell_leftovers(const char *name, const struct owner_rows *rows)
                           (unsigned long long)rows->unsent, (unsigned long long)rows->received, name);
 }
 
+static void load_again(struct account *account); /* which may renew */
+
 static void renewed(void *ctx, const struct owner_rows *rows, const struct cause *cause)
 {
         scoped(scoped_free) char *name = ctx;
@@ -175,7 +222,9 @@ static void renewed(void *ctx, const struct owner_rows *rows, const struct cause
         if (cause)
                 return; /* the store closes */
         accounts_tell_leftovers(name, rows);
-        accounts_read_again();
+        struct account *account = account_named(name);
+        if (account && account->unreadable && !account->busy_writing)
+                load_again(account);
 }
 
 /* Whose the rows under the name are. A file without an identity is of before there were any, or was written
@@ -396,7 +445,7 @@ static void load_again(struct account *account)
 
 void accounts_read_again(void)
 {
-        for (struct account *account = accounts, *next; account; account = next) {
+        for (struct account *account = accounts_first(), *next; account; account = next) {
                 next = account->next;
                 if (account->unreadable && !account->busy_writing)
                         load_again(account);
@@ -420,7 +469,7 @@ size_t accounts_try_again(void)
 {
         size_t unreadable = 0;
 
-        for (struct account *account = accounts, *next; account; account = next) {
+        for (struct account *account = accounts_first(), *next; account; account = next) {
                 next = account->next;
                 if (!account->unreadable)
                         continue;
@@ -435,10 +484,14 @@ size_t accounts_try_again(void)
 void accounts_close(void)
 {
         account_changes_close();
-        while (accounts) {
-                struct account *account = accounts;
+        senders_close();
+        while (every.count) { /* from the end: nothing moves */
+                struct account *account = every.items[every.count - 1];
                 accounts_take_out(account);
                 account_free(account);
         }
+        free(every.items);
+        free(outgoing.items);
+        every = outgoing = (struct sorted){ 0 };
         secrets_close();
 }

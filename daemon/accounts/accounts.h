@@ -15,7 +15,10 @@ void accounts_read_again(void);
 /* The same for those whose file can be read by now; how many there are whose file cannot. */
 size_t accounts_try_again(void);
 
-struct account *accounts_first(void); /* in order of name, by ->next */
+struct account *accounts_first(void);          /* in order of name, by ->next */
+struct account *accounts_first_outgoing(void); /* NULL: there is none */
+/* The first one whose name is behind this one; NULL: none is. */
+struct account *accounts_after(const char *name);
 struct account *account_named(const char *name);
 size_t accounts_count(void);
 /* The account for submissions without one: DefaultAccount, else the only outgoing one. NULL with a cause. */

@@ -6,8 +6,8 @@
 #include "common/limits.h"
 #include "common/mailboxes.h"
 #include "common/names.h"
-#include "common/sender_list.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/senders.h"
 #include "daemon/local_names.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
@@ -17,8 +17,6 @@
 #include "daemon/store/client_file.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/taking.h"
-
-#include <strings.h>
 
 enum { PROBLEMS_TOLD = 20 };
 
@@ -66,31 +64,14 @@ void submit_give_up(struct submitting *submitting)
 
 /* ---- which account ---- */
 
-static bool is_own_address(const struct account *account, const char *sender)
-{
-        scoped(scoped_free) char *own = address_on_wire(prop_own_address(&account->values));
-
-        return strcasecmp(own, sender) == 0;
-}
-
 struct account *submit_account(const char *given, struct cause *cause)
 {
         scoped(scoped_free) char *sender = given && given[0] ? address_on_wire(given) : NULL;
-        struct account *named = NULL, *own = NULL;
-        int best = 0;
+        struct account *named = sender ? senders_named(sender) : NULL;
 
-        for (struct account *account = accounts_first(); sender && account; account = account->next) {
-                if (!account_is_outgoing(account) || account->unreadable)
-                        continue;
-                int fits = sender_list_has(prop_text(&account->values, PROP_SENDS_FOR), sender);
-                if (fits > best)
-                        named = account;
-                best = fits > best ? fits : best;
-                if (!own && is_own_address(account, sender))
-                        own = account;
-        }
         if (named)
                 return named;
+        struct account *own = sender ? senders_own(sender) : NULL;
         const char *default_name = settings_current()->default_account;
         struct account *standard = accounts_default(cause);
         if (standard || !own || (default_name && default_name[0]))

@@ -141,12 +141,17 @@ struct binding {
         struct store_write write;
         struct binding *next;
 };
-static struct binding *bindings; /* under way; loop's */
+static struct binding *bindings[BUCKETS]; /* under way, by the name; loop's */
+
+static struct binding **bindings_of(const char *name)
+{
+        return &bindings[text_hash(name) % BUCKETS];
+}
 
 /* A write that the disk did not take is tried again later: what was said of the name since then counts. */
 static void give_up_bindings(const char *name)
 {
-        for (struct binding *binding = bindings; binding; binding = binding->next)
+        for (struct binding *binding = *bindings_of(name); binding; binding = binding->next)
                 if (strcmp(binding->owner.name, name) == 0)
                         atomic_store(&binding->over, true);
 }
@@ -165,7 +170,7 @@ static void bind_done(struct store_write *write, const struct cause *cause)
 {
         struct binding *binding = container_of(write, struct binding, write);
         struct bound *bound = *place_of(binding->owner.name);
-        struct binding **at = &bindings;
+        struct binding **at = bindings_of(binding->owner.name);
 
         while (*at != binding)
                 at = &(*at)->next;
@@ -182,8 +187,10 @@ static void bind_done(struct store_write *write, const struct cause *cause)
 
 static void start(struct binding *binding)
 {
-        binding->next = bindings;
-        bindings = binding;
+        struct binding **first = bindings_of(binding->owner.name);
+
+        binding->next = *first;
+        *first = binding;
         store_write(&binding->write);
 }
 

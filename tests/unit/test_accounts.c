@@ -32,6 +32,7 @@ static void count_status(struct account *account)
         (void)account;
 }
 static const struct account_observer observer = { count_added, count_changed, count_removed, count_status };
+#include "common/sender_list.h"
 #include "daemon/accounts/account_change.c"
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
@@ -604,6 +605,77 @@ START_TEST(the_account_of_a_sender)
 }
 END_TEST
 
+/* What a look at each account would find. */
+static const struct account *walked(const char *sender)
+{
+        const struct account *named = NULL, *own = NULL;
+        int best = 0;
+
+        for (const struct account *account = accounts_first(); account; account = account->next) {
+                int fits = account_is_outgoing(account)
+                                   ? sender_list_has(prop_text(&account->values, PROP_SENDS_FOR), sender)
+                                   : 0;
+                named = fits > best ? account : named;
+                best = fits > best ? fits : best;
+                if (!own && account_is_outgoing(account) &&
+                    strcasecmp(prop_own_address(&account->values), sender) == 0)
+                        own = account;
+        }
+        return named ? named : own;
+}
+
+/* The set stays in order, and the index of senders is what a look at each account finds, however they come,
+ * change and go. */
+START_TEST(many_come_change_and_go)
+{
+        static const char *const words[] = { "a@x.example", "b@x.example", "x.example",
+                                             "y.example",   "c@y.example", "d@z.example" };
+        unsigned seed = 7;
+        struct cause cause;
+
+        for (int step = 0; step < 150; step++) {
+                char name[16], given[200];
+                struct answer answer = { 0 };
+                (void)snprintf(name, sizeof name, "n%d", rand_r(&seed) % 24);
+                (void)snprintf(given, sizeof given,
+                               "{\"hostname\": \"h.example\", \"sendsFor\": \"%s\", \"from\": \"%s\"}",
+                               words[rand_r(&seed) % (int)count_of(words)],
+                               rand_r(&seed) % 2 ? words[rand_r(&seed) % 2] : "d@z.example");
+                struct account *account = account_named(name);
+                if (!account) {
+                        answer = rand_r(&seed) % 5
+                                         ? add(name, "outgoing", given)
+                                         : add(name, "incoming",
+                                               "{\"hostname\": \"h.example\", \"transport\": \"imap\"}");
+                } else if (rand_r(&seed) % 3 && account_is_outgoing(account)) {
+                        set(&answer, name, given);
+                        await(&answer, 1);
+                } else {
+                        accounts_delete(name, false, account_came, &answer);
+                        await(&answer, 1);
+                }
+                expect_problems(&answer, "");
+                size_t count = 0, sending = 0;
+                for (const struct account *one = accounts_first(); one; one = one->next) {
+                        ck_assert(!one->next || strcmp(one->name, one->next->name) < 0);
+                        ck_assert_ptr_eq(accounts_after(one->name), one->next);
+                        ck_assert_ptr_eq(account_named(one->name), one);
+                        count++;
+                        sending += account_is_outgoing(one);
+                        if (account_is_outgoing(one) && sending == 1)
+                                ck_assert_ptr_eq(accounts_first_outgoing(), one);
+                }
+                ck_assert_uint_eq(count, accounts_count());
+                ck_assert((accounts_default(&cause) != NULL) == (sending == 1));
+                for (size_t i = 0; i < count_of(words) && sending > 1; i++)
+                        if (strchr(words[i], '@'))
+                                ck_assert_ptr_eq(submit_account(words[i], &cause), walked(words[i]));
+        }
+        open_again();
+        ck_assert_ptr_eq(submit_account("a@x.example", &cause), walked("a@x.example"));
+}
+END_TEST
+
 /* ---- apply ---- */
 
 static struct answer apply(const char *document, bool dry_run)
@@ -716,6 +788,7 @@ int main(void)
         tcase_add_test(tests, in_order_of_name);
         tcase_add_test(tests, the_default_account);
         tcase_add_test(tests, the_account_of_a_sender);
+        tcase_add_test(tests, many_come_change_and_go);
         tcase_add_test(tests, a_document_is_made_true);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);
