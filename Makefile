@@ -413,6 +413,10 @@ profile: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) $(if $(filter command line,$(origin COUNT)),COUNT=$(COUNT)) \
 		/usr/bin/python3 tests/bench/profile.py $(WHAT) build/profile
 # The submission listener beside Postfix's and, where it was unpacked, OpenSMTPD's.
+# Curves from 10 to 10,000 accounts and from 1,000 to 1,000,000 messages; ACCOUNTS= and MESSAGES= are the most.
+.PHONY: bench-growth
+bench-growth: all
+	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/growth.py $(or $(ACCOUNTS),10000) $(or $(MESSAGES),1000000)
 .PHONY: bench-submission
 bench-submission: all
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) PEERS=$(abspath $(PEERS)) /usr/bin/python3 tests/bench/submission.py $(COUNT) $(ROUNDS)
