@@ -101,10 +101,14 @@ static int take_slot(const struct gathering *g, struct database *db, uint64_t se
                        v_int(single)));
 }
 
+/* That of a digest is its own until it has gone: else, deferred for an hour, it would go into the next one.
+ */
 static int count_slots(const struct gathering *g, struct database *db, int64_t *out, struct cause *cause)
 {
         if (db_run(db, cause,
-                   "DELETE FROM slot WHERE account = ? AND address = ? AND (time <= ? OR time > ?)",
+                   "DELETE FROM slot WHERE account = ? AND address = ? AND (time <= ? OR time > ?)"
+                   " AND (single = 1 OR NOT EXISTS (SELECT 1 FROM message m WHERE m.seq = slot.seq AND "
+                   "m.finished IS NULL))",
                    VALUES(v_text(g->account), v_text(g->key), v_int(g->now - HOUR), v_int(g->now + HOUR))) <
             0)
                 return -1;

@@ -1294,6 +1294,34 @@ START_TEST(a_flood_and_a_retry)
 }
 END_TEST
 
+/* One that waits for longer than an hour goes by itself, whoever else has the place of this hour. */
+START_TEST(a_digest_is_in_no_digest)
+{
+        struct submission submission = plain("out");
+        const time_t later = NOW + 80 + 3700;
+
+        for (int i = 0; i < 4; i++)
+                (void)submit_well(&submission);
+        struct claimed claimed = claim_limited(NOW, 1);
+        settle_all(&claimed);
+        claimed = claim_limited(NOW + 80, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        uint64_t digest = claimed.messages[0]->seq;
+        settle(digest, QUEUE_DEFERRED, later + 10);
+        free_claimed(&claimed);
+        (void)submit_well(&submission);
+        claimed = claim_limited(later, 1);
+        ck_assert_uint_eq(claimed.count, 1);
+        settle_all(&claimed);
+        for (int i = 0; i < 2; i++)
+                (void)submit_well(&submission);
+        claimed = claim_limited(later + 10, 1);
+        ck_assert_uint_ge(claimed.count, 1);
+        ck_assert_uint_eq(claimed.messages[0]->seq, digest);
+        settle_all(&claimed);
+}
+END_TEST
+
 START_TEST(mail_of_version_1_goes_on)
 {
         reclose();
@@ -1357,6 +1385,7 @@ int main(void)
         tcase_add_test(tests, a_flood_is_gathered);
         tcase_add_test(tests, a_flood_to_one_of_several);
         tcase_add_test(tests, a_flood_and_a_retry);
+        tcase_add_test(tests, a_digest_is_in_no_digest);
         tcase_add_test(tests, mail_of_version_1_goes_on);
         Suite *suite = suite_create("queue_table");
         suite_add_tcase(suite, tests);
