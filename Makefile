@@ -276,8 +276,8 @@ $(BUILD)/tests/simulator/world.o: $(SIM_OBJ) $(BUILD)/tests/simulator/names
 	$(call say,LD)$(LD) -r -o $@.all $(SIM_OBJ) && objcopy --keep-global-symbols=$(BUILD)/tests/simulator/names $@.all $@
 $(SIMULATOR): $(BUILD)/tests/simulator/world.o $(BUILD)/tests/simulator/daemon_main.o $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(daemon_libs)
-# One history with its log (SEED=n), or fresh ones on all processors for so long (T=10m; COMMIT=1: as the commit has them): see
-# HACKING.md.
+# One history with its log (SEED=n), or fresh ones on all processors (JOBS=n: on so many) for so long (T=10m; COMMIT=1: as the
+# commit has them): see HACKING.md.
 .PHONY: simulator simulate
 simulator: $(SIMULATOR)
 # In short, for make check.
@@ -285,7 +285,8 @@ simulator: $(SIMULATOR)
 check-simulator: $(SIMULATOR)
 	FLAVOUR=$(FLAVOUR) $(PYTEST) -q -p no:cacheprovider tests/simulator
 simulate: $(SIMULATOR)
-	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS)) $(if $(COMMIT),--commit)
+	@FLAVOUR=$(FLAVOUR) /usr/bin/python3 tests/simulator/simulate.py $(if $(SEED),$(SEED),--for $(T)) $(if $(HOURS),--hours $(HOURS)) \
+		$(if $(COMMIT),--commit) $(if $(JOBS),--jobs $(JOBS))
 # Its proof: faults put back one by one, each to be found.
 .PHONY: simulate-mutants
 simulate-mutants: $(SIMULATOR)
@@ -379,7 +380,8 @@ lint-cockpit:
 	@! test -x build/cockpit/node_modules/.bin/eslint || \
 		build/cockpit/node_modules/.bin/eslint -c tests/habits/eslint.config.mjs --no-warn-ignored ctl/cockpit/*.js
 # The tests' own: a browser, Cockpit, and (by npm, into build/cockpit) what finds faults of accessibility.
-COCKPIT_PACKAGES := cockpit-ws cockpit-bridge cockpit-system chromium chromium-driver python3-selenium nodejs npm
+COCKPIT_PACKAGES := cockpit-ws cockpit-bridge cockpit-system chromium chromium-driver python3-selenium \
+	$(if $(shell command -v npm),,nodejs npm)
 .PHONY: deps-cockpit
 deps-cockpit: deps
 	@mkdir -p build/cockpit
