@@ -32,11 +32,26 @@ void imap_fetch(struct engine *engine, const struct mailbox_entry *entries, size
         engine_go(engine, count ? IMAP_FETCH : IMAP_NOTHING);
 }
 
+void imap_fetch_marking(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+                        const struct mailbox_entry *seen, size_t seen_count)
+{
+        struct imap_session *session = imap_session_of(engine);
+
+        free(session->beside.items);
+        session->beside.items = new_zeroed(seen_count + 1, sizeof *session->beside.items);
+        session->beside.count = seen_count;
+        session->beside.next = 0;
+        if (seen_count)
+                memcpy(session->beside.items, seen, seen_count * sizeof *seen);
+        imap_fetch(engine, entries, count);
+}
+
 void imap_say_fetch(struct engine *engine)
 {
         struct imap_session *session = imap_session_of(engine);
         const struct mailbox_user *user = session->config.user;
 
+        imap_beside_say(session);
         imap_work_say(session, "FETCH",
                       user->wants_dates && user->wants_dates(session->config.ctx) ? fetch_dated : fetch_what);
 }
@@ -129,6 +144,14 @@ static void say_singly(struct imap_session *session)
         }
 }
 
+static void beside_heard(struct imap_session *session, const struct imap_reply *reply)
+{
+        const struct imap_flight *flight = &session->answered;
+
+        session->config.user->marked_beside(session->config.ctx, session->beside.items + flight->first,
+                                            flight->until - flight->first, imap_served(reply));
+}
+
 int imap_bodies_heard(struct engine *engine, const void *reply)
 {
         struct imap_session *session = imap_session_of(engine);
@@ -138,9 +161,13 @@ int imap_bodies_heard(struct engine *engine, const void *reply)
                 return imap_refused(session, reply, CAUSE_SERVER_BUSY, "to hand out messages");
         if (work->checking)
                 return checked(session, reply);
-        settle(session, reply);
+        if (session->answered.beside)
+                beside_heard(session, reply);
+        else
+                settle(session, reply);
         if (engine->state == ENGINE_FAILED)
                 return STEP_FAILED;
+        imap_beside_say(session);
         imap_work_say(session, "FETCH", fetch_what);
         say_singly(session);
         if (session->in_flight)

@@ -12,6 +12,8 @@
 void imap_list(struct engine *engine, uint32_t after, bool unseen_only);
 void imap_list_these(struct engine *engine, const struct mailbox_entry *entries, size_t count);
 void imap_fetch(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+void imap_fetch_marking(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+                        const struct mailbox_entry *seen, size_t seen_count);
 void imap_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count);
 void imap_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
                enum mailbox_mark mark);

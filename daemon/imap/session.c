@@ -372,6 +372,7 @@ const struct mailbox_ops imap_mailbox = {
         .list = imap_list,
         .list_these = imap_list_these,
         .fetch = imap_fetch,
+        .fetch_marking = imap_fetch_marking,
         .heads = imap_heads,
         .mark = imap_mark,
         .idle = imap_idle,

@@ -61,7 +61,8 @@ struct imap_flight {
         uint32_t tag;
         uint32_t part_of;    /* the UID of which it asks for a part; 0: it does not */
         uint64_t end;        /* of the command, in bytes ever said */
-        size_t first, until; /* items of the work that it is about */
+        size_t first, until; /* items of the work that it is about, or of `beside` */
+        bool beside;
 };
 
 enum imap_wanted_state {
@@ -156,6 +157,10 @@ struct imap_session {
         bool news;        /* EXISTS grew since the last listing began */
         bool wake_wanted; /* wake() came before the server took up IDLE */
         struct imap_work work;
+        struct { /* what is marked as seen while bodies are fetched; owned */
+                struct mailbox_entry *items;
+                size_t count, next;
+        } beside;
         struct imap_arrival arrival;
         struct imap_listing listing;
         enum mailbox_mark mark;

@@ -151,6 +151,41 @@ void imap_work_say(struct imap_session *session, const char *verb, const char *r
         }
 }
 
+/* Ranges are found as they come: those of one batch have mostly been fetched in order. */
+static size_t beside_set(const struct mailbox_entry *items, size_t count, char set[SET_SIZE])
+{
+        size_t used = 0, taken = 0;
+
+        while (taken < count && used < SET_SIZE - RANGE_SIZE) {
+                size_t first = taken++;
+                while (taken < count && items[taken].uid == items[taken - 1].uid + 1)
+                        taken++;
+                used += (size_t)snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "",
+                                         items[first].uid);
+                if (taken - first > 1)
+                        used += (size_t)snprintf(set + used, SET_SIZE - used, ":%u", items[taken - 1].uid);
+        }
+        return taken;
+}
+
+void imap_beside_say(struct imap_session *session)
+{
+        char set[SET_SIZE];
+
+        while (session->in_flight < IMAP_WINDOW / 2 && session->beside.next < session->beside.count) {
+                size_t first = session->beside.next;
+                session->beside.next +=
+                        beside_set(session->beside.items + first, session->beside.count - first, set);
+                imap_say(session, "UID STORE %s +FLAGS.SILENT (\\Seen)", set);
+                if (session->engine.state == ENGINE_FAILED)
+                        return;
+                struct imap_flight *flight = &session->flights[session->in_flight - 1];
+                flight->beside = true;
+                flight->first = first;
+                flight->until = session->beside.next;
+        }
+}
+
 bool imap_work_say_refused(struct imap_session *session, const char *rest)
 {
         struct imap_work *work = &session->work;
@@ -171,6 +206,8 @@ bool imap_work_say_refused(struct imap_session *session, const char *rest)
 void imap_operation_clear(struct imap_session *session)
 {
         imap_work_clear(session);
+        free(take(session->beside.items));
+        session->beside.count = session->beside.next = 0;
         free(session->listing.batch);
         session->listing = (struct imap_listing){ 0 };
         session->arrival = (struct imap_arrival){ 0 };

@@ -18,6 +18,9 @@ void imap_work_clear(struct imap_session *session);
 /* Says "UID VERB SET REST" until the window is full or nothing is left to ask for. */
 void imap_work_say(struct imap_session *session, const char *verb, const char *rest);
 
+/* Says the next commands of what is marked beside, of which few are in flight. */
+void imap_beside_say(struct imap_session *session);
+
 /* Says "UID FETCH SET REST" for the next of those refused; false: there are no more. */
 bool imap_work_say_refused(struct imap_session *session, const char *rest);
 

@@ -78,6 +78,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .fetched = fetching_on_fetched,
         .not_marked = fetching_on_not_marked,
         .marked = fetching_on_marked,
+        .marked_beside = fetching_on_marked_beside,
         .changed = on_changed,
         .woken = on_woken,
         .idle_refused = on_idle_refused,

@@ -56,9 +56,45 @@ static bool cursor_moves_on(const struct fetching *fetching)
         return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
 }
 
-static void begin_round(struct fetching *fetching)
+/* What is stored and not yet told is told beside the next messages. */
+static void fetch_next(struct fetching *fetching, size_t count)
+{
+        const struct mailbox_entry *first = &fetching->wanted[fetching->next];
+
+        fetching->round = fetching->expected = fetching->next;
+        fetching->asking = true;
+        fetching->next += count;
+        fetching->in_order = cursor_moves_on(fetching);
+        if (fetching->tell_count && fetching->ops->fetch_marking)
+                fetching->ops->fetch_marking(fetching_engine(fetching), first, count, fetching->tell,
+                                             fetching->tell_count);
+        else
+                fetching->ops->fetch(fetching_engine(fetching), first, count);
+        fetching->tell_count = 0; /* the engine has it */
+}
+
+static size_t next_round(const struct fetching *fetching)
 {
         size_t count = fetching->wanted_count - fetching->next;
+
+        return count > ROUND ? ROUND : count;
+}
+
+bool fetching_goes_on(struct fetching *fetching)
+{
+        if (!fetching->ops->fetch_marking || fetching_policy_is(fetching, WORD_DELETE) ||
+            fetching->finished || fetching->no_room || fetching->in_alone || fetching->heads ||
+            fetching->vain_count || fetching->in_order != cursor_moves_on(fetching) || !next_round(fetching))
+                return false;
+        if (!fetching_tells_server(fetching) || fetching->info.read_only)
+                fetching->tell_count = 0;
+        fetch_next(fetching, next_round(fetching));
+        return true;
+}
+
+static void begin_round(struct fetching *fetching)
+{
+        size_t count = next_round(fetching);
 
         if (fetching->in_alone) {
                 fetching_next_alone(fetching);
@@ -85,14 +121,7 @@ static void begin_round(struct fetching *fetching)
                 fetching_conclude(fetching);
                 return;
         }
-        if (count > ROUND)
-                count = ROUND;
-        const struct mailbox_entry *first = &fetching->wanted[fetching->next];
-        fetching->round = fetching->expected = fetching->next;
-        fetching->asking = true;
-        fetching->next += count;
-        fetching->in_order = cursor_moves_on(fetching);
-        fetching->ops->fetch(fetching_engine(fetching), first, count);
+        fetch_next(fetching, count);
 }
 
 /* ---- telling the server ---- */
@@ -136,6 +165,30 @@ void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const 
                           "%s: %s: %s; it is tried again at the next poll", fetching->account->name, name,
                           why->text);
         fetching_push(&fetching->not_told, &fetching->not_told_count, &fetching->not_told_size, entry);
+}
+
+static void told_beside(void *ctx, const struct cause *cause)
+{
+        struct fetching *fetching = ctx;
+
+        if (fetching_answered(fetching))
+                (void)fetching_stopped_by(fetching, cause);
+}
+
+/* Of those that it did not mark the server is told once more when all are here, each by itself. */
+void fetching_on_marked_beside(void *ctx, const struct mailbox_entry *entries, size_t count, bool marked)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        for (size_t i = 0; i < count && !marked; i++)
+                fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size, &entries[i]);
+        if (!marked)
+                return;
+        fetching->answers++;
+        fetched_told(fetching->account->name, fetching->folder, fetching->info.uidvalidity, entries, count,
+                     told_beside, fetching);
 }
 
 static bool was_marked(const struct fetching *fetching, const struct mailbox_entry *entry)

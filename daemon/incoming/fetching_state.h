@@ -157,6 +157,9 @@ void fetching_conclude(struct fetching *fetching);
 void fetching_tell_server(struct fetching *fetching);
 void fetching_on_marked(void *ctx);
 
+void fetching_on_marked_beside(void *ctx, const struct mailbox_entry *entries, size_t count, bool marked);
+/* True when the next round has begun, before this one is on disk: the server is told meanwhile of what is. */
+bool fetching_goes_on(struct fetching *fetching);
 void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
 
 /* ---- fetching_missing.c ---- */

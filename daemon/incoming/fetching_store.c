@@ -435,6 +435,8 @@ void fetching_on_fetched(void *ctx)
                 notes_without_head(fetching);
         else
                 settle_round(fetching);
+        if (fetching_goes_on(fetching))
+                return;
         fetching->round_received = true;
         hand_over(fetching);
         round_over(fetching);

@@ -78,6 +78,8 @@ struct mailbox_user {
         /* Before `marked`: the server would not mark this one. */
         void (*not_marked)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
         void (*marked)(void *ctx);
+        /* Of fetch_marking, for a part of them: whether the server has marked these. */
+        void (*marked_beside)(void *ctx, const struct mailbox_entry *entries, size_t count, bool marked);
         /* While idling: there may be new mail. `idle` goes on until wake(). */
         void (*changed)(void *ctx);
         /* The idling is over, by wake() or by the server; the next operation may begin. */
@@ -107,6 +109,10 @@ struct mailbox_ops {
         void (*folders)(struct engine *engine, const char *pattern);
         /* Fetches whole messages (BODY.PEEK[]; RETR), pipelined, in the order given. */
         void (*fetch)(struct engine *engine, const struct mailbox_entry *entries, size_t count);
+        /* The same, and marks others as seen meanwhile (marked_beside), before `fetched`. IMAP; POP3: NULL.
+         */
+        void (*fetch_marking)(struct engine *engine, const struct mailbox_entry *entries, size_t count,
+                              const struct mailbox_entry *seen, size_t seen_count);
         /* Tells the fields Date, From and Subject of these (`head` for each that the server lets know, then
          * `fetched`). */
         void (*heads)(struct engine *engine, const struct mailbox_entry *entries, size_t count);

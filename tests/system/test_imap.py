@@ -106,3 +106,17 @@ def test_a_session_from_before_the_machine_slept_is_left(interposed, new_box):
     box.dead = False
     box.add(LETTER)
     station.wait_event("mail.received")
+
+
+def test_each_is_marked_once_where_more_is_there_than_is_asked_for_in_one_go(station, new_box):
+    """The server is told of what is here already beside the next ones, and of the others when all are here."""
+    box = new_box(contents=[LETTER.replace(b"text", b"%d" % number) for number in range(2100)])
+    incoming(station, box, push=False)
+    until(lambda: len(station.inbox("a")) == 2100, 60)
+    until(lambda: box.said("LOGOUT"), 60)
+    marked = []
+    for line in box.said("UID STORE"):
+        for part in line.split()[2].split(","):
+            first, _, last = part.partition(":")
+            marked += range(int(first), int(last or first) + 1)
+    assert sorted(marked) == list(range(1, 2101))

@@ -131,6 +131,15 @@ static inline void play_not_marked(void *ctx, const struct mailbox_entry *entry,
         (void)snprintf(text, sizeof text, "%u:not-marked(%.250s) ", entry->uid, why->text);
         tell(ctx, text);
 }
+static inline void play_marked_beside(void *ctx, const struct mailbox_entry *entries, size_t count,
+                                      bool marked)
+{
+        char text[80];
+
+        (void)snprintf(text, sizeof text, "%u..%u:%s ", entries[0].uid, entries[count - 1].uid,
+                       marked ? "beside" : "not-beside");
+        tell(ctx, text);
+}
 static inline void play_marked(void *ctx)
 {
         tell(ctx, "marked ");
@@ -186,6 +195,7 @@ static const struct mailbox_user play_user = {
         .fetched = play_fetched,
         .not_marked = play_not_marked,
         .marked = play_marked,
+        .marked_beside = play_marked_beside,
         .changed = play_changed,
         .woken = play_woken,
         .idle_refused = play_idle_refused,

@@ -65,6 +65,12 @@ static void fetch_two(struct engine *engine)
         static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
         imap_mailbox.fetch(engine, two, 2);
 }
+static void fetch_marking(struct engine *engine)
+{
+        static const struct mailbox_entry two[] = { { .uid = 7 }, { .uid = 9 } };
+        static const struct mailbox_entry seen[] = { { .uid = 1 }, { .uid = 2 }, { .uid = 5 } };
+        imap_mailbox.fetch_marking(engine, two, 2, seen, 3);
+}
 static void fetch_with_dates(struct engine *engine)
 {
         play_dates = true;
@@ -230,6 +236,25 @@ static const struct script scripts[] = {
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 BODY[] NIL)\r\nt4 OK\r\n", NULL },
                 { C, "t5 UID FETCH 8,9 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 9 FLAGS ())\r\nt5 OK\r\n", NULL },) },
+        { "others are marked meanwhile", .tls = true, .state = ENGINE_READY,
+          .told = TOLD "7,1<x> 1..5:beside 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_marking },
+                { C, "t2 UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\nt3 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (FLAGS (\\Seen))\r\n* 3 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt2 OK\r\n"
+                     "* 4 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt3 OK\r\n", NULL },) },
+        { "a server that does not mark them", .tls = true, .state = ENGINE_READY,
+          .told = TOLD "7,1<x> 9,1<z> 1..5:not-beside fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_marking },
+                { C, "t2 UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\nt3 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 3 FETCH (UID 7 BODY[] {1}\r\nx)\r\n* 4 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt3 OK\r\nt2 NO\r\n",
+                  NULL },) },
+        { "a message that did not come beside marks", .tls = true, .state = ENGINE_READY,
+          .told = TOLD "7,1<x> 1..5:beside 9,1<z> fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_marking },
+                { C, "t2 UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\nt3 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 3 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt3 OK\r\nt2 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 4 FETCH (UID 9 BODY[] {1}\r\nz)\r\nt4 OK\r\n", NULL },) },
         { "quoted body", .tls = true, .state = ENGINE_READY, .told = TOLD "7,5<a\"b\\c> 9,0<> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 1 FETCH (BODY[] \"a\\\"b\\\\c\" UID 7)\r\n* 3 FETCH (UID 9 BODY[] \"\")\r\nt2 OK\r\n", NULL },) },
