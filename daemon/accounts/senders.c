@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The index of senders: an array in order of kind, word and name of the account; see senders.h. What comes while
- * nobody asks is put in order by the next question. */
+/* The index of senders: an array in order of kind, word and name of the account; see senders.h. What comes
+ * while nobody asks is put in order by the next question. */
 #include "daemon/accounts/senders.h"
 
 #include "common/names.h"
@@ -69,7 +69,8 @@ static void put_in_order(void)
 }
 
 /* Each word of an account, as the index has it; `each` takes the text over. */
-static void each_word(struct account *account, void (*each)(enum word_kind kind, char *word, struct account *account))
+static void each_word(struct account *account,
+                      void (*each)(enum word_kind kind, char *word, struct account *account))
 {
         const char *own = prop_own_address(&account->values);
 
@@ -123,7 +124,8 @@ static struct account *find(enum word_kind kind, const char *word)
 {
         put_in_order();
         size_t at = place_of(kind, word, "");
-        bool found = at < words.count && words.items[at].kind == kind && strcasecmp(words.items[at].word, word) == 0;
+        bool found = at < words.count && words.items[at].kind == kind &&
+                     strcasecmp(words.items[at].word, word) == 0;
 
         return found ? words.items[at].account : NULL;
 }

@@ -59,7 +59,7 @@ struct peer {
 
 struct segment {
         struct peer *peer;
-        enum { SEGMENT_DATA, SEGMENT_FIN, SEGMENT_CLOSE, SEGMENT_RESET } kind;
+        enum segment_kind { SEGMENT_DATA, SEGMENT_FIN, SEGMENT_CLOSE, SEGMENT_RESET } kind;
         bool to_server;
         size_t len;
         uint8_t bytes[];
@@ -240,7 +240,7 @@ static int64_t delay_us(const struct peer *peer)
         return us + (me->unsteady ? chance_about("net", us / 4 + 1) : 0);
 }
 
-static void carry(struct peer *peer, bool to_server, int kind, const uint8_t *bytes, size_t len)
+static void carry(struct peer *peer, bool to_server, enum segment_kind kind, const uint8_t *bytes, size_t len)
 {
         int64_t *last = to_server ? &peer->to_server : &peer->to_daemon,
                 when = shared->now_us + delay_us(peer);
