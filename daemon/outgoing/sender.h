@@ -15,6 +15,8 @@ struct session;
 struct sender *sender_new(struct account *account, uint32_t spread_ms) must_use;
 /* There may be something to do: a submission, a release, a day that began. */
 void sender_kick(struct sender *sender);
+/* A message is about to be in the queue: it is claimed by the commit that takes it. */
+void sender_expect(struct sender *sender);
 /* As sender_kick for a person who wants it tried: a pause after a failure is over. */
 void sender_try_now(struct sender *sender);
 /* The account's properties, secret or trust changed: old sessions end after what is in flight; waiting is

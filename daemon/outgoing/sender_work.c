@@ -305,14 +305,25 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
         sender_hand_out(sender);
 }
 
+/* A period of pollRate has to begin first. */
+static bool waits_for_period(const struct sender *sender)
+{
+        return prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 && !sender->period_open &&
+               !sender->runner.polls;
+}
+
+void sender_expect(struct sender *sender)
+{
+        if (sender_may_try(sender) && !waits_for_period(sender) && !sender->pool_count)
+                claim(sender);
+}
+
 void sender_kick(struct sender *sender)
 {
-        int64_t rate = prop_number(&sender->runner.account->values, PROP_POLL_RATE);
-
         sender->claim_again = true;
         sender->empty = false;
         sender_go_on_checking(sender);
-        if (!sender_may_try(sender) || (rate > 0 && !sender->period_open && !sender->runner.polls)) {
+        if (!sender_may_try(sender) || waits_for_period(sender)) {
                 account_tell_status(sender->runner.account);
                 return;
         }

@@ -296,6 +296,14 @@ static void was_queued(void *ctx, const char *id, bool duplicate, const struct c
         submitting_free(submitting);
 }
 
+static void mail_comes(const char *name)
+{
+        struct account *account = account_named(name);
+
+        if (account && account->sender)
+                sender_expect(account->sender);
+}
+
 static void queue(struct submitting *submitting, const struct account *account, const char *from,
                   struct local_names *names, const struct envelope *envelope)
 {
@@ -332,6 +340,7 @@ static void queue(struct submitting *submitting, const struct account *account, 
                 .fd = order->fd,
                 .bytes = order->bytes,
                 .len = order->len,
+                .coming = order->held ? NULL : mail_comes,
         };
 
         submitting->account = copy_text(account->name);

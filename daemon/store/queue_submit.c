@@ -257,6 +257,8 @@ static void taken_in(void *ctx, struct taking *taking, const struct cause *cause
         submit->taking = taking;
         submit->write = (struct store_write){ .write = insert, .done = inserted, .brings = true };
         store_write(&submit->write);
+        if (submit->s.coming)
+                submit->s.coming(submit->s.account);
 }
 
 static struct submit *submit_copy(const struct submission *given)

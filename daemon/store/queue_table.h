@@ -51,6 +51,9 @@ struct submission { /* copied by queue_submit, except the descriptor: taken over
         int fd;            /* a regular file or memfd read from offset 0, or -1 */
         const void *bytes; /* when fd is -1 */
         size_t len;
+        /* It has been read, and goes to the disk: a claim that is asked for in here is in the same commit,
+         * behind it. May be NULL. */
+        void (*coming)(const char *account);
 };
 /* Answers after the commit with the id. `duplicate`: the key was known, that id is given. Returns a ticket
  * for taking_cancel() (taking.h), which gives up what is still being read. */

@@ -25,6 +25,7 @@ static void watch(int64_t seconds)
 static void open_all(void)
 {
         memset(&server, 0, sizeof server);
+        memset(&submissions, 0, sizeof submissions);
         runner_open(KIND_OUTGOING);
         set_text_property(PROP_FROM, "bob@example.net");
         set_number_property(PROP_CHECK_RATE, 0);
@@ -62,6 +63,26 @@ START_TEST(mail_goes_and_the_session_is_kept_a_moment)
         ck_assert_uint_eq(server.quits, 1);
         ck_assert_uint_eq(net.opened, 1);
         ck_assert_int_eq(quota_sent_today(account), 4);
+}
+END_TEST
+
+START_TEST(mail_is_claimed_by_the_commit_that_takes_it)
+{
+        submit(1);
+        ck_assert_uint_eq(submissions.claimed, 0);
+        submissions.are_told = true;
+        submit(1);
+        ck_assert_uint_eq(submissions.claimed, 1);
+        check_queue(QUEUE_SENT, 2);
+        net.fails = CAUSE_CONNECT; /* nothing is claimed while the account rests */
+        pass(20);
+        submit(1);
+        check_queue(QUEUE_DEFERRED, 1);
+        submit(1);
+        ck_assert_uint_eq(submissions.claimed, 0);
+        net.fails = CAUSE_NONE;
+        pass(100);
+        check_queue(QUEUE_SENT, 4);
 }
 END_TEST
 
@@ -606,6 +627,7 @@ int main(void)
         tcase_set_timeout(cases, 60);
         tcase_add_checked_fixture(cases, open_all, close_all);
         tcase_add_test(cases, mail_goes_and_the_session_is_kept_a_moment);
+        tcase_add_test(cases, mail_is_claimed_by_the_commit_that_takes_it);
         tcase_add_test(cases, a_server_that_is_down_is_tried_less_and_less_often);
         tcase_add_test(cases, a_person_or_another_network_ends_the_pause);
         tcase_add_test(cases, a_session_whose_way_has_gone_ends_after_its_mail);
