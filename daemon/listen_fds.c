@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets passed on by the service manager; see passed.h. */
+/* Sockets passed on by the service manager; see listen_fds.h. */
 #include "daemon/listen_fds.h"
 
 #include "common/cleanup.h"

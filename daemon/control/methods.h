@@ -50,13 +50,11 @@ void on_test_account(struct call *call);
 void on_list_folders(struct call *call);
 void on_probe(struct call *call);
 
-/* ---- on_autoconfig.c ---- */
+/* ---- on_servers.c ---- */
 void on_fetch_autoconfig(struct call *call);
 
-/* ---- on_heartbeat.c ---- */
 void on_send_heartbeat(struct call *call);
 
-/* ---- on_authorize.c ---- */
 void on_authorize_account(struct call *call);
 void on_apply(struct call *call);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* When to renew and when to come back; see poll_schedule.h. */
+/* When to renew and when to come back, and learning how to wait for mail; see poll_schedule.h. */
 #include "daemon/incoming/poll_schedule.h"
 
 #include "daemon/backoff.h"
+#include <limits.h>
 
 enum {
         IDLE_MOST = 25 * 60, /* seconds */
@@ -23,4 +24,75 @@ int64_t poll_schedule_idle_ms(int64_t poll_rate, bool several_folders, uint32_t 
 int64_t poll_schedule_again_ms(size_t accounts, uint32_t random)
 {
         return AGAIN_MS + (int64_t)(random % (backoff_stagger_ms(accounts) + 1));
+}
+
+/* ---- IDLE, a kept session, or neither ---- */
+
+static int64_t doubled(int64_t first, unsigned times, int64_t most)
+{
+        while (times-- && first < most)
+                first *= 2;
+        return first < most ? first : most;
+}
+
+static void give_up(struct waits *waits, bool apart, int64_t now)
+{
+        waits->again = now + doubled(WAITS_AGAIN_FIRST_MS, waits->relapses++, WAITS_AGAIN_MOST_MS);
+        waits->apart = apart;
+}
+
+void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now)
+{
+        bool well = lasted >= WAITS_SHORT_MS || end == WAIT_NEWS;
+
+        if (well) {
+                waits->lost = waits->nothing = 0;
+                if (now >= waits->again) /* else it was another kind of wait */
+                        waits->relapses = 0, waits->again = 0;
+                return;
+        }
+        switch (end) {
+        case WAIT_OURS:
+                waits->lost = 0;
+                break;
+        case WAIT_NEWS:
+                break;
+        case WAIT_NOTHING:
+                waits->nothing += waits->nothing < UINT_MAX;
+                break;
+        case WAIT_LOST:
+                if (++waits->lost < WAITS_LOST_MOST)
+                        break;
+                waits->lost = WAITS_LOST_MOST - 1; /* one more try, when its time has come */
+                give_up(waits, true, now);
+                break;
+        }
+}
+
+void idle_policy_refused(struct waits *waits, int64_t now)
+{
+        give_up(waits, false, now);
+}
+
+bool idle_policy_may_idle(const struct waits *waits, int64_t now)
+{
+        return now >= waits->again;
+}
+
+bool idle_policy_apart(const struct waits *waits, int64_t now)
+{
+        return waits->apart && now < waits->again;
+}
+
+int64_t idle_policy_pause(const struct waits *waits)
+{
+        if (waits->nothing <= WAITS_NOTHING_MOST)
+                return 0;
+        return doubled(WAITS_PAUSE_FIRST_MS, waits->nothing - WAITS_NOTHING_MOST - 1, WAITS_PAUSE_MOST_MS);
+}
+
+int64_t idle_policy_new_session(const struct waits *waits, int64_t usual)
+{
+        return doubled(usual, waits->lost ? waits->lost - 1 : 0,
+                       usual > WAITS_PAUSE_MOST_MS ? usual : WAITS_PAUSE_MOST_MS);
 }

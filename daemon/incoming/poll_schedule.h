@@ -14,3 +14,47 @@ int64_t poll_schedule_idle_ms(int64_t poll_rate, bool several_folders, uint32_t 
 /* Milliseconds after which a session that its server has ended is begun again. `accounts` may have been ended
  * with it: they do not all come back in one instant. */
 int64_t poll_schedule_again_ms(size_t accounts, uint32_t random) must_use;
+
+/*
+ * How an incoming account waits for mail between two polls, learned from how waiting has ended: in IDLE,
+ * which a server may refuse, end at once, or fill with announcements of nothing; in a session that is kept,
+ * which a proxy may close after a few seconds; or apart, with a session for each poll. Pure; times are
+ * milliseconds of loop_now().
+ */
+
+enum waits_end {
+        WAIT_OURS,    /* we ended it: it was time, or somebody asked for a poll */
+        WAIT_NEWS,    /* the server did, and there was mail */
+        WAIT_NOTHING, /* the server did, and there was none */
+        WAIT_LOST,    /* with the session */
+};
+
+struct waits {
+        unsigned lost;     /* sessions in a row that ended soon after they began to wait */
+        unsigned nothing;  /* waits in a row that ended soon and for nothing */
+        unsigned relapses; /* how often in a row it was given up */
+        int64_t again;     /* from when on it is tried again; 0: it is not given up */
+        bool apart;        /* given up: sessions are not kept; else IDLE only */
+        bool told;         /* the owner's: that it is given up, or that a server storms */
+};
+
+enum {
+        WAITS_SHORT_MS = 60 * 1000,            /* one that lasts as long as this is well */
+        WAITS_LOST_MOST = 3,                   /* then polls are held apart */
+        WAITS_NOTHING_MOST = 3,                /* then pauses begin, */
+        WAITS_PAUSE_FIRST_MS = 1000,           /* each twice as long as the last, */
+        WAITS_PAUSE_MOST_MS = 60 * 1000,       /* up to this */
+        WAITS_AGAIN_FIRST_MS = 3600 * 1000,    /* given up for so long, then twice as long, */
+        WAITS_AGAIN_MOST_MS = 24 * 3600 * 1000 /* up to this */
+};
+
+/* A wait has ended that lasted so long. */
+void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now);
+/* The server refuses IDLE. */
+void idle_policy_refused(struct waits *waits, int64_t now);
+bool idle_policy_may_idle(const struct waits *waits, int64_t now) must_use;
+bool idle_policy_apart(const struct waits *waits, int64_t now) must_use;
+/* Before the next IDLE; 0: none. */
+int64_t idle_policy_pause(const struct waits *waits) must_use;
+/* Before the next session in place of one that was lost. */
+int64_t idle_policy_new_session(const struct waits *waits, int64_t usual) must_use;

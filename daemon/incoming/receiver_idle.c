@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What has been learned of waiting at a server, and what the server wants a person to read, for the journal
- * and the account's warnings; the rules of waiting are idle_policy.c's.
+ * and the account's warnings; the rules of waiting are poll_schedule.c's.
  */
 #include "daemon/incoming/receiver_state.h"
 

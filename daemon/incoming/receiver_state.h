@@ -3,7 +3,7 @@
 #pragma once
 
 #include "daemon/incoming/fetching.h"
-#include "daemon/incoming/idle_policy.h"
+#include "daemon/incoming/poll_schedule.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/incoming/receiver_outcome.h"
 #include "daemon/loop.h"

@@ -4,6 +4,8 @@
 
 #include "daemon/runner/outcome.h"
 
+#include "daemon/smtp/mail.h"
+#include "daemon/store/queue_table.h"
 #include <time.h>
 
 struct sender_session_end {
@@ -29,3 +31,19 @@ bool sender_end_slows_down(const struct sender_session_end *end) must_use;
 /* Milliseconds until what is due at `next_due` can be claimed: no later than midnight, when a day's limit
  * ends; and a little at least. */
 int64_t sender_wake_ms(time_t next_due, time_t now, int64_t seconds_until_midnight) must_use;
+
+/*
+ * Queue policy, pure: what a server's word means for a recipient, and when it is tried again.
+ * Disk is store/queue_table's, the wire is outgoing/sender's.
+ */
+struct outbox_verdict {
+        enum queue_state state;
+        time_t next_attempt; /* DEFERRED, AMBIGUOUS */
+        const char *reply;   /* borrowed from the arguments */
+        enum cause_code cause;
+};
+/* What becomes of one recipient. `session_cause`: the session broke (NULL: it did not). attempts: before this
+ * one. */
+struct outbox_verdict queue_policy_judge(const struct smtp_recipient *recipient,
+                                         const struct cause *session_cause, unsigned attempts, time_t now,
+                                         uint32_t random);

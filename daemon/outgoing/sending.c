@@ -11,7 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/outgoing/queue_policy.h"
+#include "daemon/outgoing/sender_outcome.h"
 #include "daemon/outgoing/sender_policy.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"

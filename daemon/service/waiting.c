@@ -10,8 +10,8 @@
 #include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/outgoing/queue_policy.h"
 #include "daemon/outgoing/sender.h"
+#include "daemon/outgoing/sender_outcome.h"
 #include "daemon/session/session.h"
 #include "daemon/store/store.h"
 

@@ -23,7 +23,7 @@ struct smtpd_client {
         struct esmtp *esmtp;
         struct buf in;       /* what came and was not used yet */
         struct timer *timer; /* of what is awaited now */
-        bool working;        /* within smtpd_client_go_on() */
+        bool working;        /* within go_on() of client.c */
         bool waiting;        /* a wish is being seen to: nothing more is read */
         bool flushing;       /* what was said must be taken first */
         bool tls_due;        /* once what was said has left */

@@ -16,24 +16,33 @@
  * cursor           of a POP3 account (folder ''): only that it was looked at once
  * place            what one account calls one folder, by a number
  * seen             that a message was dealt with: kept as long as the server could show it again, so it is
- * small. `received` before seen.inbox       number of its row in inbox (which may have ended); 0: it was
- * handed on; NULL: a UIDL that is known and of which nothing was taken seen.left_size   of a message that was
- * too large and left at the server: its size there; the file is then the note about it. 0: the message itself
- * is here seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a look that is not
- * over: should its message come under another UIDL, it is known by its digest seen.generation  counts
- * messages that a POP3 server gave the same UIDL one after the other seen.digest      the first 16 bytes of
- * SHA-256 inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its
- * name without flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the name; size:
- * of the message as it came, or of a file that somebody else has put there; line_ends: enum line_ends; box:
- * the folder of the Maildir that it lies in (".Alarms"), '' for the Maildir itself meta.crlfTo      number of
- * the last row of inbox whose file has the line ends of an earlier version; crlfAt: up to which number they
- * have been made LF box              how many rows of inbox an account has owner            which account a
- * name is: its identity ('' for one of before there were any), and enum owner_state missing          messages
- * that the server lists and did not hand out; state: enum missing_state offer            what a named
- * subscriber has not acknowledged: its mail.received events, one row each; seq counts for all of them
- * together (meta: offerSeq), so that an event's cursor is the same for each slot             that a message
- * has gone, or goes, to a recipient (in small letters) of an account with maxPerRecipient, and since when;
- * single: it counts, and is no digest flood.next       when the next digest to a recipient leaves
+ *                  small. `received` before
+ * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that
+ *                  is known and of which nothing was taken
+ * seen.left_size   of a message that was too large and left at the server: its size there; the file is then
+ *                  the note about it. 0: the message itself is here
+ * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a poll that is not over:
+ *                  should its message come under another UIDL, it is known by its digest
+ * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * seen.digest      the first 16 bytes of SHA-256
+ * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name
+ *                  without flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the
+ *                  name; size: of the message as it came, or of a file that somebody else has put there;
+ *                  line_ends: enum line_ends; box: the folder of the Maildir that it lies in (".Alarms"), ''
+ *                  for the Maildir itself
+ * meta.crlfTo      number of the last row of inbox whose file has the line ends of an earlier version;
+ *                  crlfAt: up to which number they have been made LF
+ * box              how many rows of inbox an account has
+ * owner            which account a name is: its identity ('' for one of before there were any), and
+ *                  enum owner_state
+ * missing          messages that the server lists and did not hand out; state: enum missing_state
+ * fact             values that are kept of an account (kept.h)
+ * offer            what a named subscriber has not acknowledged: its mail.received events, one row each; seq
+ *                  counts for all of them together (meta: offerSeq), so that an event's cursor is the same
+ *                  for each
+ * slot             that a message has gone, or goes, to a recipient (in small letters) of an account with
+ *                  maxPerRecipient, and since when; single: it counts, and is no digest
+ * flood.next       when the next digest to a recipient leaves
  * subscriber.accounts  JSON array of names; NULL: every account
  * subscriber.missed    offers that were dropped unacknowledged, since missed_since, up to missed_to
  */

@@ -11,6 +11,43 @@
 #include <pthread.h>
 #include <stdio.h>
 
+/* ---- addresses that a lookup has found: their order and their words ---- */
+
+void addresses_interleave(struct addresses *addresses)
+{
+        struct addresses in = *addresses;
+        bool used[LIMIT_ADDRESSES] = { false };
+
+        for (size_t i = 0; i < in.count; i++) {
+                size_t pick = in.count, other = in.count;
+                for (size_t j = in.count; j-- > 0;) {
+                        if (used[j])
+                                continue;
+                        other = j;
+                        if (i == 0 || in.items[j].ss_family != addresses->items[i - 1].ss_family)
+                                pick = j;
+                }
+                if (pick == in.count) /* one family is used up */
+                        pick = other;
+                used[pick] = true;
+                addresses->items[i] = in.items[pick];
+        }
+}
+
+socklen_t address_length(const struct sockaddr_storage *address)
+{
+        return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+void address_text(const struct sockaddr_storage *address, char *out, size_t size)
+{
+        if (getnameinfo((const struct sockaddr *)address, address_length(address), out, (socklen_t)size, NULL,
+                        0, NI_NUMERICHOST))
+                (void)snprintf(out, size, "?");
+}
+
+/* ---- looking up ---- */
+
 /* A name holds one thread at most, however often it is asked for and for whichever port, and however long the
  * resolver hangs over it. One that hangs gives its place up to others and keeps its thread, of which there
  * are more than places; the last of them are for names that have had an answer before. */

@@ -33,7 +33,6 @@ THROUGH = {
     "connection": ["daemon/wire/plain.c", "daemon/wire/pump.c", "daemon/wire/trouble.c"],
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
-    "allowed": ["daemon/tls/allowed_verified.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_scan.c"],
@@ -56,15 +55,14 @@ BY_SYSTEM = {
     ("loads a part of the tool, or is one", "test_parts test_client_certificates"): [
         "ctl/mime_load.c", "ctl/part_load.c", "ctl/pem.c"],
     ("a socket method: reads what it takes, calls the service, replies", "test_socket test_rights test_trail test_accounts"): [
-        "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_authorize.c",
-        "daemon/control/on_autoconfig.c", "daemon/control/on_backup.c", "daemon/control/on_device.c",
-        "daemon/control/on_events.c", "daemon/control/on_folders.c", "daemon/control/on_heartbeat.c",
-        "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c", "daemon/control/on_missing.c",
+        "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_servers.c",
+        "daemon/control/on_backup.c", "daemon/control/on_device.c",
+        "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c", "daemon/control/on_missing.c",
         "daemon/control/on_properties.c",
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
-        "daemon/accounts/devices.c", "daemon/accounts/devices_file.c", "daemon/listen_fds.c", "daemon/smtpd/spool.c",
+        "daemon/accounts/devices.c", "daemon/listen_fds.c", "daemon/smtpd/spool.c",
         "daemon/smtpd/client_signin.c", "daemon/smtpd/client_requests.c"],
     ("the process itself: its memory and its service manager", "test_service test_watchdog"): [
         "daemon/manager.c", "daemon/memory.c"],

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Servers that do not let anybody wait, and for how long that is remembered. */
-#include "daemon/incoming/idle_policy.c"
+#include "daemon/incoming/poll_schedule.c"
 
 #include <check.h>
 

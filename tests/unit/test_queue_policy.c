@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Queue policy: what a server's word means. */
-#include "daemon/outgoing/queue_policy.c"
+#include "daemon/outgoing/sender_outcome.c"
 
 #include <check.h>
 

@@ -27,7 +27,7 @@ enum { VIRTUAL_CALLS_MOST = 100000 }; /* calls put off in a row: more are a circ
 
 struct workers {
         struct job *first, **end;
-        bool called; /* run_jobs() is on its way */
+        bool called; /* virtual_run_jobs() is on its way */
         struct workers *next;
 };
 static struct workers *virtual_pools;
