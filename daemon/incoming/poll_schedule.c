@@ -41,7 +41,7 @@ static void give_up(struct waits *waits, bool apart, int64_t now)
         waits->apart = apart;
 }
 
-void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now)
+void poll_idle_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now)
 {
         bool well = lasted >= WAITS_SHORT_MS || end == WAIT_NEWS;
 
@@ -69,29 +69,29 @@ void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, 
         }
 }
 
-void idle_policy_refused(struct waits *waits, int64_t now)
+void poll_idle_refused(struct waits *waits, int64_t now)
 {
         give_up(waits, false, now);
 }
 
-bool idle_policy_may_idle(const struct waits *waits, int64_t now)
+bool poll_idle_may_idle(const struct waits *waits, int64_t now)
 {
         return now >= waits->again;
 }
 
-bool idle_policy_apart(const struct waits *waits, int64_t now)
+bool poll_idle_apart(const struct waits *waits, int64_t now)
 {
         return waits->apart && now < waits->again;
 }
 
-int64_t idle_policy_pause(const struct waits *waits)
+int64_t poll_idle_pause(const struct waits *waits)
 {
         if (waits->nothing <= WAITS_NOTHING_MOST)
                 return 0;
         return doubled(WAITS_PAUSE_FIRST_MS, waits->nothing - WAITS_NOTHING_MOST - 1, WAITS_PAUSE_MOST_MS);
 }
 
-int64_t idle_policy_new_session(const struct waits *waits, int64_t usual)
+int64_t poll_idle_new_session(const struct waits *waits, int64_t usual)
 {
         return doubled(usual, waits->lost ? waits->lost - 1 : 0,
                        usual > WAITS_PAUSE_MOST_MS ? usual : WAITS_PAUSE_MOST_MS);

@@ -49,12 +49,12 @@ enum {
 };
 
 /* A wait has ended that lasted so long. */
-void idle_policy_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now);
+void poll_idle_ended(struct waits *waits, enum waits_end end, int64_t lasted, int64_t now);
 /* The server refuses IDLE. */
-void idle_policy_refused(struct waits *waits, int64_t now);
-bool idle_policy_may_idle(const struct waits *waits, int64_t now) must_use;
-bool idle_policy_apart(const struct waits *waits, int64_t now) must_use;
+void poll_idle_refused(struct waits *waits, int64_t now);
+bool poll_idle_may_idle(const struct waits *waits, int64_t now) must_use;
+bool poll_idle_apart(const struct waits *waits, int64_t now) must_use;
 /* Before the next IDLE; 0: none. */
-int64_t idle_policy_pause(const struct waits *waits) must_use;
+int64_t poll_idle_pause(const struct waits *waits) must_use;
 /* Before the next session in place of one that was lost. */
-int64_t idle_policy_new_session(const struct waits *waits, int64_t usual) must_use;
+int64_t poll_idle_new_session(const struct waits *waits, int64_t usual) must_use;

@@ -35,21 +35,21 @@ static void tell_well(struct receiver *receiver)
 
 static bool given_up(const struct receiver *receiver)
 {
-        return !idle_policy_may_idle(&receiver->waits, loop_now());
+        return !poll_idle_may_idle(&receiver->waits, loop_now());
 }
 
 void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const struct cause *cause)
 {
         int64_t now = loop_now(), lasted = now - receiver->waiting_since;
 
-        idle_policy_ended(&receiver->waits, end, lasted, now);
+        poll_idle_ended(&receiver->waits, end, lasted, now);
         if (end == WAIT_LOST && given_up(receiver))
                 tell(receiver,
                      text_of("the server ends sessions that wait for mail after %lld s (%s): each poll has a "
                              "session of its own now, every %lld s",
                              (long long)(lasted / 1000), cause ? cause->text : "",
                              (long long)receiver_poll_rate(receiver)));
-        else if (idle_policy_pause(&receiver->waits))
+        else if (poll_idle_pause(&receiver->waits))
                 tell(receiver,
                      copy_text("the server announces mail again and again, or ends IDLE, and there is none: "
                                "pauses between polls grow"));
@@ -59,7 +59,7 @@ void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const st
 
 void receiver_idle_refused(struct receiver *receiver, const struct cause *cause)
 {
-        idle_policy_refused(&receiver->waits, loop_now());
+        poll_idle_refused(&receiver->waits, loop_now());
         tell(receiver,
              text_of("the server offers IDLE but refuses it (%s): it is looked at every %lld s instead",
                      cause->text, (long long)receiver_poll_rate(receiver)));

@@ -32,11 +32,11 @@ static void idle(struct receiver *receiver)
 
 static void rest(struct receiver *receiver)
 {
-        int64_t rate = receiver_poll_rate(receiver), pause = idle_policy_pause(&receiver->waits);
+        int64_t rate = receiver_poll_rate(receiver), pause = poll_idle_pause(&receiver->waits);
         bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
                      prop_bool(&receiver->runner.account->values, PROP_PUSH) &&
-                     idle_policy_may_idle(&receiver->waits, loop_now());
-        bool apart = idle_policy_apart(&receiver->waits, loop_now());
+                     poll_idle_may_idle(&receiver->waits, loop_now());
+        bool apart = poll_idle_apart(&receiver->waits, loop_now());
 
         if (receiver->again && !receiver_is_pop3(receiver)) {
                 receiver->whole = true;

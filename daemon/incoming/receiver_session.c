@@ -117,12 +117,12 @@ static void wait_lost(struct receiver *receiver, const struct cause *cause)
         receiver_drop_session(receiver);
         if (!runner_may_run(&receiver->runner))
                 return;
-        if (idle_policy_apart(&receiver->waits, loop_now()))
+        if (poll_idle_apart(&receiver->waits, loop_now()))
                 receiver_wait(receiver, receiver_poll_rate(receiver));
         else
                 timer_set(receiver->runner.timer,
-                          idle_policy_new_session(&receiver->waits,
-                                                  poll_schedule_again_ms(accounts_count(), random_number())));
+                          poll_idle_new_session(&receiver->waits,
+                                                poll_schedule_again_ms(accounts_count(), random_number())));
 }
 
 /* The good-bye was answered, or did not need to be. */

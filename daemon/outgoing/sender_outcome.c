@@ -45,9 +45,8 @@ int64_t sender_wake_ms(time_t next_due, time_t now, int64_t seconds_until_midnig
 
 enum { FIRST_DELAY = 60 }; /* seconds */
 
-struct outbox_verdict queue_policy_judge(const struct smtp_recipient *recipient,
-                                         const struct cause *session_cause, unsigned attempts, time_t now,
-                                         uint32_t random)
+struct outbox_verdict sender_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
+                                   unsigned attempts, time_t now, uint32_t random)
 {
         struct outbox_verdict verdict = { .reply = recipient->reply, .cause = recipient->cause };
         time_t again = now + (time_t)backoff_delay(FIRST_DELAY, attempts, random);

@@ -44,6 +44,5 @@ struct outbox_verdict {
 };
 /* What becomes of one recipient. `session_cause`: the session broke (NULL: it did not). attempts: before this
  * one. */
-struct outbox_verdict queue_policy_judge(const struct smtp_recipient *recipient,
-                                         const struct cause *session_cause, unsigned attempts, time_t now,
-                                         uint32_t random);
+struct outbox_verdict sender_judge(const struct smtp_recipient *recipient, const struct cause *session_cause,
+                                   unsigned attempts, time_t now, uint32_t random);

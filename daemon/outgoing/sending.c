@@ -237,7 +237,7 @@ static void judge_recipient(struct sending *sending, size_t i, const struct caus
         const struct queued_recipient *queued = &sending->message->recipients[i];
         const struct smtp_recipient *recipient = &sending->mail.recipients[i];
         struct outbox_verdict verdict =
-                queue_policy_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
+                sender_judge(recipient, session_cause, queued->attempts, loop_wall(), random_number());
 
         sending->settled[i] = (struct settled_recipient){
                 .index = queued->index,

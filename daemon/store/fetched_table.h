@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "daemon/store/kept.h"
 #include "daemon/store/store.h"
 #include "daemon/store/uidl_set.h"
 #include "daemon/wire/mailbox.h"

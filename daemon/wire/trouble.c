@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A small ring, by address and port; see trouble.h. The oldest entry gives way. */
 #include "daemon/wire/trouble.h"
-#include "daemon/store/kept.h"
 
 #include "daemon/loop.h"
 

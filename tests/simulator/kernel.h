@@ -190,7 +190,7 @@ int disk_trouble(const char *call, const struct inode *inode);
 size_t disk_part(size_t len);
 void disk_faults_open(void);
 
-/* ---- sockets.c, clients.c ---- */
+/* ---- sockets.c ---- */
 struct socket_kind { /* what socket calls do, by the kind of the file */
         struct file_kind file;
         int (*connect)(struct file *file, const void *address, size_t len);

@@ -11,19 +11,19 @@ START_TEST(three_short_sessions_end_the_waiting)
         struct waits waits = { 0 };
 
         for (int64_t i = 1; i < WAITS_LOST_MOST; i++) {
-                idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, i);
-                ck_assert(idle_policy_may_idle(&waits, i) && !idle_policy_apart(&waits, i));
+                poll_idle_ended(&waits, WAIT_LOST, 5 * SECOND, i);
+                ck_assert(poll_idle_may_idle(&waits, i) && !poll_idle_apart(&waits, i));
         }
-        ck_assert_int_eq(idle_policy_new_session(&waits, 1000), 2000);
-        idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10);
-        ck_assert(!idle_policy_may_idle(&waits, 10) && idle_policy_apart(&waits, 10));
-        ck_assert(!idle_policy_may_idle(&waits, 9 + HOUR) && idle_policy_may_idle(&waits, 10 + HOUR) &&
-                  !idle_policy_apart(&waits, 10 + HOUR));
-        idle_policy_ended(&waits, WAIT_LOST, 5 * SECOND, 10 + HOUR); /* one try only */
-        ck_assert(idle_policy_apart(&waits, 9 + 3 * HOUR) && !idle_policy_apart(&waits, 10 + 3 * HOUR));
+        ck_assert_int_eq(poll_idle_new_session(&waits, 1000), 2000);
+        poll_idle_ended(&waits, WAIT_LOST, 5 * SECOND, 10);
+        ck_assert(!poll_idle_may_idle(&waits, 10) && poll_idle_apart(&waits, 10));
+        ck_assert(!poll_idle_may_idle(&waits, 9 + HOUR) && poll_idle_may_idle(&waits, 10 + HOUR) &&
+                  !poll_idle_apart(&waits, 10 + HOUR));
+        poll_idle_ended(&waits, WAIT_LOST, 5 * SECOND, 10 + HOUR); /* one try only */
+        ck_assert(poll_idle_apart(&waits, 9 + 3 * HOUR) && !poll_idle_apart(&waits, 10 + 3 * HOUR));
         for (int i = 0; i < 40; i++)
-                idle_policy_ended(&waits, WAIT_LOST, 0, 0);
-        ck_assert(idle_policy_apart(&waits, 24 * HOUR - 1) && !idle_policy_apart(&waits, 24 * HOUR));
+                poll_idle_ended(&waits, WAIT_LOST, 0, 0);
+        ck_assert(poll_idle_apart(&waits, 24 * HOUR - 1) && !poll_idle_apart(&waits, 24 * HOUR));
 }
 END_TEST
 
@@ -39,12 +39,12 @@ START_TEST(what_is_well_forgives)
 
         for (size_t i = 0; i < count_of(well); i++) {
                 struct waits waits = { 0 };
-                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
-                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
-                idle_policy_ended(&waits, well[i].end, well[i].lasted, 0);
-                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
-                idle_policy_ended(&waits, WAIT_LOST, 1, 0);
-                ck_assert(!idle_policy_apart(&waits, 0));
+                poll_idle_ended(&waits, WAIT_LOST, 1, 0);
+                poll_idle_ended(&waits, WAIT_LOST, 1, 0);
+                poll_idle_ended(&waits, well[i].end, well[i].lasted, 0);
+                poll_idle_ended(&waits, WAIT_LOST, 1, 0);
+                poll_idle_ended(&waits, WAIT_LOST, 1, 0);
+                ck_assert(!poll_idle_apart(&waits, 0));
         }
 }
 END_TEST
@@ -55,19 +55,19 @@ START_TEST(announcements_of_nothing_meet_growing_pauses)
         int64_t last = 0, all = 0;
 
         for (unsigned i = 0; i < 100; i++) {
-                idle_policy_ended(&waits, WAIT_NOTHING, 1, 0);
-                ck_assert_int_ge(idle_policy_pause(&waits), last);
-                last = idle_policy_pause(&waits);
+                poll_idle_ended(&waits, WAIT_NOTHING, 1, 0);
+                ck_assert_int_ge(poll_idle_pause(&waits), last);
+                last = poll_idle_pause(&waits);
                 all += last;
                 if (i < WAITS_NOTHING_MOST)
                         ck_assert_int_eq(last, 0);
         }
         ck_assert_int_eq(last, WAITS_PAUSE_MOST_MS);
         ck_assert_int_gt(all, 90 * WAITS_PAUSE_MOST_MS);
-        idle_policy_ended(&waits, WAIT_OURS, 1, 0);
-        ck_assert_int_eq(idle_policy_pause(&waits), WAITS_PAUSE_MOST_MS);
-        idle_policy_ended(&waits, WAIT_NEWS, 1, 0);
-        ck_assert_int_eq(idle_policy_pause(&waits), 0);
+        poll_idle_ended(&waits, WAIT_OURS, 1, 0);
+        ck_assert_int_eq(poll_idle_pause(&waits), WAITS_PAUSE_MOST_MS);
+        poll_idle_ended(&waits, WAIT_NEWS, 1, 0);
+        ck_assert_int_eq(poll_idle_pause(&waits), 0);
 }
 END_TEST
 
@@ -75,16 +75,16 @@ START_TEST(refused_idle_is_tried_again_now_and_then)
 {
         struct waits waits = { 0 };
 
-        idle_policy_refused(&waits, 5);
-        ck_assert(!idle_policy_may_idle(&waits, 5) && !idle_policy_apart(&waits, 5) &&
-                  idle_policy_may_idle(&waits, 5 + HOUR));
-        idle_policy_refused(&waits, 5 + HOUR);
-        ck_assert(!idle_policy_may_idle(&waits, 4 + 3 * HOUR) && idle_policy_may_idle(&waits, 5 + 3 * HOUR));
-        idle_policy_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 2 * HOUR); /* a rest, not IDLE */
-        ck_assert(!idle_policy_may_idle(&waits, 4 + 3 * HOUR));
-        idle_policy_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 3 * HOUR);
-        idle_policy_refused(&waits, 0);
-        ck_assert(idle_policy_may_idle(&waits, HOUR));
+        poll_idle_refused(&waits, 5);
+        ck_assert(!poll_idle_may_idle(&waits, 5) && !poll_idle_apart(&waits, 5) &&
+                  poll_idle_may_idle(&waits, 5 + HOUR));
+        poll_idle_refused(&waits, 5 + HOUR);
+        ck_assert(!poll_idle_may_idle(&waits, 4 + 3 * HOUR) && poll_idle_may_idle(&waits, 5 + 3 * HOUR));
+        poll_idle_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 2 * HOUR); /* a rest, not IDLE */
+        ck_assert(!poll_idle_may_idle(&waits, 4 + 3 * HOUR));
+        poll_idle_ended(&waits, WAIT_OURS, WAITS_SHORT_MS, 5 + 3 * HOUR);
+        poll_idle_refused(&waits, 0);
+        ck_assert(poll_idle_may_idle(&waits, HOUR));
 }
 END_TEST
 

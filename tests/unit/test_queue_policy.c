@@ -33,7 +33,7 @@ START_TEST(a_servers_word_decides)
         struct cause session;
         cause_set(&session, verdicts[_i].session, "session words");
         struct outbox_verdict verdict =
-                queue_policy_judge(&recipient, verdicts[_i].session ? &session : NULL, 0, 1000, 0);
+                sender_judge(&recipient, verdicts[_i].session ? &session : NULL, 0, 1000, 0);
 
         ck_assert_int_eq(verdict.state, verdicts[_i].state);
         ck_assert_int_eq(verdict.next_attempt > 1000, verdicts[_i].later);
