@@ -218,7 +218,7 @@ static enum grant_result read_text(unsigned status, const char *body, bool devic
 {
         struct http_answer answer = { .status = status, .body = (const uint8_t *)body, .len = strlen(body) };
         struct grant_request request = { .client_secret = "geheim",
-                                         .refresh_token = "alt",
+                                         .refresh_token = "alte",
                                          .ask_device = device };
 
         return grant_read(&answer, &request, out, cause);
@@ -245,9 +245,9 @@ static const struct {
           "type in" },
         { 400, "{\"error\":\"authorization_pending\"}", false, GRANT_PENDING, 0, NULL },
         { 400, "{\"error\":\"slow_down\"}", false, GRANT_SLOW_DOWN, 0, NULL },
-        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"alt is old\"}", false, GRANT_REFUSED,
+        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"alte is old\"}", false, GRANT_REFUSED,
           CAUSE_AUTHENTICATION, "left out" },
-        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"refresh_token=%61l%74&x\"}", false,
+        { 400, "{\"error\":\"invalid_grant\",\"error_description\":\"refresh_token=%61l%74e&x\"}", false,
           GRANT_REFUSED, CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":\"geheim\"}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "left out" },
         { 400, "{\"error\":[1]}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "no OAuth error" },
