@@ -2,8 +2,6 @@
 /* When the station is at rest; see rest.h. No timer runs while nothing happens. */
 #include "daemon/store/rest.h"
 
-#include "daemon/store/jobs.h"
-
 #include <malloc.h>
 
 enum {
@@ -13,6 +11,8 @@ enum {
 };
 
 static struct {
+        void (*run)(struct job *job);
+        void (*give_back)(void);
         struct timer *look;
         unsigned lately, since; /* jobs since the last look; since the last rest */
         bool resting;
@@ -21,7 +21,7 @@ static struct {
 /* The writer's thread: its connection is free between two batches. */
 static void rest_work(unused_arg struct job *job)
 {
-        jobs_give_back();
+        rest.give_back();
         (void)malloc_trim(0);
 }
 
@@ -44,7 +44,7 @@ static void look(unused_arg void *ctx)
         *job = (struct job){ .work = rest_work, .done = rest_done };
         rest.since = 0;
         rest.resting = true;
-        writer_run(job);
+        rest.run(job);
 }
 
 void rest_put_off(void)
@@ -57,8 +57,10 @@ void rest_put_off(void)
                 timer_set(rest.look, LOOK_AFTER);
 }
 
-void rest_open(void)
+void rest_open(void (*run)(struct job *job), void (*give_back)(void))
 {
+        rest.run = run;
+        rest.give_back = give_back;
         rest.look = timer_new(look, NULL);
         rest.since = MANY; /* the start was work */
         rest_put_off();

@@ -5,7 +5,10 @@
  */
 #pragma once
 
-void rest_open(void);
+#include "daemon/loop.h"
+
+/* `run` gives a job to the writer's thread, on which `give_back` drops the caches. */
+void rest_open(void (*run)(struct job *job), void (*give_back)(void));
 void rest_close(void);
 /* Loop: something is asked of the store, which is where all work leaves its trace. */
 void rest_put_off(void);

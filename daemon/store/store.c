@@ -280,7 +280,7 @@ int store_open(const char *state_directory, struct cause *cause)
         jobs_begin();
         takings_open(state_directory);
         writer_open(jobs_database(), kept_to_write);
-        rest_open();
+        rest_open(writer_run, jobs_give_back);
         maildir_rights_open();
         inbox_lf_begin();
         return 0;
