@@ -11,11 +11,14 @@
 
 #include <errno.h>
 
+#define MOST_ACCOUNTS 100 /* that a screen lists; what is not well comes first */
+
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
-        struct tool_call call = { .method = EMAIL("GetStatus"),
-                                  .parameters = parameters_of("account", name),
-                                  .fd = -1 };
+        json_t *parameters = parameters_of("account", name);
+        if (!name && !tool->json && !tool_has(tool, "check"))
+                json_put(parameters, "limit", json_integer(MOST_ACCOUNTS));
+        struct tool_call call = { .method = EMAIL("GetStatus"), .parameters = parameters, .fd = -1 };
         scoped(scoped_json) json_t *answer = NULL;
         if (call_once(tool, call, &answer, failures))
                 return -1;
@@ -31,6 +34,8 @@ static json_t *status_of(struct tool *tool, struct causes *failures)
         if (ask_status(tool, tool_word(tool, 0), &all, failures))
                 return NULL;
         json_t *accounts = json_object_get(all, "accounts"), *advice = json_object_get(all, "advice");
+        if (tool->word_count > 1)
+                (void)json_object_del(all, "totals"); /* of the first */
         for (size_t i = 1; i < tool->word_count; i++) {
                 scoped(scoped_json) json_t *one = NULL;
                 if (ask_status(tool, tool->words[i], &one, failures)) {

@@ -57,6 +57,9 @@ static size_t count_at(const json_t *accounts, const char *path, const char *wor
 
 size_t status_count(const json_t *status, const char *word)
 {
+        const json_t *total = json_object_get(json_at(status, "totals"), word);
+        if (json_is_integer(total)) /* not all of them may be listed */
+                return (size_t)json_integer_value(total);
         return count_at(json_at(status, "accounts"), "status", word);
 }
 
@@ -90,15 +93,16 @@ int64_t status_waiting(const json_t *queue)
         return sum;
 }
 
-char *status_totals(const json_t *accounts, const char *path)
+/* Of accounts with their status at `path`, or by the station's own totals. */
+static char *totals_words(size_t all, const json_t *accounts, const char *path, const json_t *totals)
 {
-        size_t all = json_array_size(accounts);
         char *text = text_of("%zu account%s", all, all == 1 ? "" : "s");
         const char *before = ": ";
         for (size_t i = count_of(states); i-- > 0;) {
                 /* those that work stand first, then from bad to worse */
                 const struct state *state = &states[i == 5 ? 4 : i == 4 ? 5 : i];
-                size_t count = count_at(accounts, path, state->status);
+                size_t count = totals ? (size_t)json_number(totals, state->status)
+                                      : count_at(accounts, path, state->status);
                 if (!count)
                         continue;
                 const char *word = !same_text(state->status, "ok") ? state->status
@@ -110,6 +114,21 @@ char *status_totals(const json_t *accounts, const char *path)
                 before = ", ";
         }
         return text;
+}
+
+char *status_totals(const json_t *accounts, const char *path)
+{
+        return totals_words(json_array_size(accounts), accounts, path, NULL);
+}
+
+/* How many accounts there are, listed or not. */
+static size_t count_all(const json_t *status)
+{
+        const json_t *totals = json_at(status, "totals");
+        size_t all = 0;
+        for (size_t i = 0; i < count_of(states) && totals; i++)
+                all += (size_t)json_number(totals, states[i].status);
+        return totals ? all : json_array_size(json_at(status, "accounts"));
 }
 
 /* ---- what is not well ---- */
@@ -404,7 +423,8 @@ void status_show_station(const json_t *status, bool problems)
         scoped(scoped_free) char *version = json_words(json_at(status, "version"));
         scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
         scoped(scoped_free) char *since = date_words(json_at(status, "started"));
-        scoped(scoped_free) char *totals = status_totals(json_at(status, "accounts"), "status");
+        scoped(scoped_free) char *totals = totals_words(count_all(status), json_at(status, "accounts"),
+                                                        "status", json_at(status, "totals"));
         printf("%semailsecd%s %s on %s since %s\n%s\n", term_tint(TINT_STRONG), term_plain(), version, host,
                since, totals);
         if (json_array_size(json_at(status, "faults")) || json_array_size(json_at(status, "accounts")))
@@ -416,6 +436,9 @@ void status_show_station(const json_t *status, bool problems)
                                                         : "Nothing is wrong.");
         if (!problems) {
                 show_well(status);
+                size_t all = count_all(status), listed = json_array_size(json_at(status, "accounts"));
+                if (all > listed)
+                        printf("and %zu more accounts: emailsecctl account list\n", all - listed);
                 puts("");
                 show_counts(status);
                 show_default(status);

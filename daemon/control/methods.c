@@ -21,8 +21,10 @@
 
 /* clang-format off */
 const struct method methods[] = {
-        { SERVICE "GetStatus", PERMIT_READ, SMALL, METHOD_ENDING, on_get_status, { MAY(ACCOUNT) } },
-        { SERVICE "ListAccounts", PERMIT_READ, SMALL, 0, on_list_accounts, NOTHING },
+        { SERVICE "GetStatus", PERMIT_READ, SMALL, METHOD_ENDING, on_get_status,
+          { MAY(ACCOUNT), MAY(ACCOUNT_LIMIT) } },
+        { SERVICE "ListAccounts", PERMIT_READ, SMALL, 0, on_list_accounts,
+          { MAY(AFTER), MAY(ACCOUNT_LIMIT) } },
         { SERVICE "GetAccount", PERMIT_READ, SMALL, 0, on_get_account, { MUST(NAME) } },
         { SERVICE "AddAccount", PERMIT_ADMIN, 512 * KIB, LIMIT_CALL_VALUES, METHOD_CHANGES, on_add_account,
           { MUST(NAME), MUST(KIND), MUST(PROPERTIES) } },

@@ -48,11 +48,16 @@ static struct account *account_of(struct call *call, const char *name)
 
 void on_list_accounts(struct call *call)
 {
+        const struct parameters *in = call_parameters(call);
         json_t *reply = json_object(), *list = json_array();
+        const struct account *account = in->after ? accounts_after(in->after) : accounts_first(), *end = NULL;
 
-        for (struct account *account = accounts_first(); account; account = account->next)
+        for (int64_t i = 0; account && i < in->account_limit; i++, account = account->next) {
                 (void)json_array_append_new(list, entry_of(account));
+                end = account;
+        }
         json_put(reply, "accounts", list);
+        json_put_text(reply, "next", account && end ? end->name : NULL);
         call_reply(call, reply);
 }
 

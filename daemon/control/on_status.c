@@ -12,7 +12,8 @@ static void status_known(void *ctx)
 {
         struct call *call = ctx;
         struct cause cause;
-        json_t *status = service_status(call_parameters(call)->account, &cause);
+        json_t *status = service_status(call_parameters(call)->account,
+                                        (size_t)call_parameters(call)->account_limit, &cause);
 
         if (!status) {
                 call_fail(call, &cause);

@@ -19,6 +19,7 @@ static const struct json_field fields[PARAMETER_COUNT] = {
 };
 
 static const struct parameters defaults = {
+        .account_limit = LIMIT_ACCOUNTS,
         .inbox_limit = LIMIT_INBOX_PAGE,
         .mail = true,
         .minutes = HISTORY_MINUTES,

@@ -12,6 +12,7 @@
 /* X(word, type, member, name in a call, flags, min, max): type, flags and bounds as in json_fields.h. */
 #define PARAMETERS(X) \
         X(ACCOUNT, TEXT, account, "account", 0, 0, 0) \
+        X(ACCOUNT_LIMIT, INT, account_limit, "limit", 0, 1, LIMIT_ACCOUNTS) \
         X(ACCOUNT_LIST, OBJECTS, account_list, "accounts", 0, 0, 0) /* of Apply */ \
         X(ACCOUNTS, TEXTS, accounts, "accounts", 0, 0, 0) \
         X(AFTER, TEXT, after, "after", 0, 0, 0) \

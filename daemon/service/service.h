@@ -33,7 +33,8 @@ void service_clock_was_set(int64_t seconds);
 /* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
 void service_look_at_time(void);
 
-/* GetStatus; account NULL = all. NULL with a cause when there is none of that name. */
-json_t *service_status(const char *account, struct cause *cause) must_use;
+/* GetStatus; account NULL = all, of which `most` are listed: those that are not well before the others. NULL
+ * with a cause when there is none of that name. */
+json_t *service_status(const char *account, size_t most, struct cause *cause) must_use;
 /* [{account, check, verdict, text, remedy}] */
 json_t *service_audit(void) must_use;

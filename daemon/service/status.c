@@ -218,7 +218,52 @@ static json_t *account_entry(const struct account *account)
         return entry;
 }
 
-json_t *service_status(const char *name, struct cause *cause)
+/* Those that are told of first where not all are. */
+static bool is_ill(const struct account *account)
+{
+        return account->status == ACCOUNT_DOWN || account->status == ACCOUNT_FAULT ||
+               account->status == ACCOUNT_CHALLENGE;
+}
+
+static void list_account(json_t *accounts, json_t *advice, const struct account *account)
+{
+        (void)json_array_append_new(accounts, account_entry(account));
+        advise_account(advice, account);
+}
+
+/* In order of name; where there are more than may be listed, those that are ill alone go before the others.
+ */
+static void list_accounts(json_t *accounts, json_t *advice, size_t most)
+{
+        bool parted = accounts_count() > most;
+
+        for (const struct account *account = accounts_first(); account; account = account->next)
+                if ((!parted || is_ill(account)) && json_array_size(accounts) < most)
+                        list_account(accounts, advice, account);
+        for (const struct account *account = accounts_first(); account && parted; account = account->next) {
+                if (json_array_size(accounts) >= most)
+                        break;
+                if (!is_ill(account))
+                        list_account(accounts, advice, account);
+        }
+}
+
+/* How many accounts have each status. */
+static json_t *totals_json(const struct account *only)
+{
+        size_t counts[ACCOUNT_CHALLENGE + 1] = { 0 };
+        json_t *totals = json_object();
+
+        for (const struct account *account = only ? only : accounts_first(); account;
+             account = only ? NULL : account->next)
+                counts[account->status]++;
+        for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
+                json_put(totals, account_status_name((enum account_status)status),
+                         json_integer((json_int_t)counts[status]));
+        return totals;
+}
+
+json_t *service_status(const char *name, size_t most, struct cause *cause)
 {
         struct account *only = name ? account_named(name) : NULL, *standard = accounts_default(NULL);
 
@@ -228,12 +273,10 @@ json_t *service_status(const char *name, struct cause *cause)
         }
         json_t *status = json_object(), *accounts = json_array(), *advice = json_array(),
                *faults = service_faults();
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                if (only && account != only)
-                        continue;
-                (void)json_array_append_new(accounts, account_entry(account));
-                advise_account(advice, account);
-        }
+        if (only)
+                list_account(accounts, advice, only);
+        else
+                list_accounts(accounts, advice, most);
         json_t *soon = only ? json_array() : soon_causes();
         advise_soon(advice, soon);
         if (!only)
@@ -245,6 +288,7 @@ json_t *service_status(const char *name, struct cause *cause)
         json_put_text(status, "defaultAccount", standard ? standard->name : NULL);
         json_put_time(status, "started", (int64_t)started_at);
         json_put(status, "accounts", accounts);
+        json_put(status, "totals", totals_json(only));
         json_put(status, "queue", queue_json(name));
         json_put(status, "challenges", json_integer((json_int_t)allowed_waiting()));
         json_put(status, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));

@@ -80,6 +80,7 @@ class Measured:
 
         measure("one account", 200, lambda client, n: client.call(varlink.SERVICE + "GetAccount", name=FILLED))
         measure("status of one", 200, lambda client, n: client.call(varlink.SERVICE + "GetStatus", account=FILLED))
+        measure("status as a screen", 20, lambda client, n: client.call(varlink.SERVICE + "GetStatus", limit=100))
         measure("status of all", 3, lambda client, n: client.call(varlink.SERVICE + "GetStatus"))
         measure("a page of the queue", 20, lambda client, n: client.call(varlink.SERVICE + "ListQueue", limit=100))
         measure("a change", 50, lambda client, n: client.call(varlink.SERVICE + "SetAccount", name=FILLED,

@@ -81,6 +81,30 @@ def test_what_can_be_told(station):
     assert [row["key"] for row in listed] == list(settings)
 
 
+def test_accounts_in_pages(station):
+    for name in ("c", "a", "d", "b", "e"):
+        station.add("outgoing", name, password=None, hostname="127.0.0.1", port=1, useSsl=False, enabled=name in "cd",
+                    checkRate=60)
+    assert [one["name"] for one in station.call("ListAccounts")["accounts"]] == list("abcde")
+    pages, after = [], None
+    while True:
+        page = station.call("ListAccounts", limit=2, **({"after": after} if after else {}))
+        pages.append([one["name"] for one in page["accounts"]])
+        after = page["next"]
+        if not after:
+            break
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
+    assert [one["name"] for one in station.call("ListAccounts", after="bb", limit=1)["accounts"]] == ["c"]
+    for name in "cd":
+        station.ctl("account", "poll", name, code=None)
+        station.wait_status(name, "down")
+    status = station.call("GetStatus", limit=3)["status"]
+    assert [one["name"] for one in status["accounts"]] == ["c", "d", "a"]
+    assert status["totals"] == {"ok": 0, "disabled": 3, "connecting": 0, "down": 2, "fault": 0, "challenge": 0}
+    assert [one["name"] for one in station.call("GetStatus")["status"]["accounts"]] == list("abcde")
+    assert station.call("GetStatus", account="a")["status"]["totals"]["disabled"] == 1
+
+
 def test_the_last_day(new_station, new_sink, certificates):
     station = new_station().start()
     sink = new_sink(certificates.leaf("system", "127.0.0.1"), True, True)

@@ -1016,6 +1016,19 @@ def test_audit_of_many_is_one_screen(station):
     assert len(json.loads(daemon.run("audit", "--problems", "--json").out)) == 86
 
 
+def test_a_status_of_which_not_all_is_listed(station):
+    account = {"name": "a", "kind": "outgoing", "status": "down", "transport": "smtp", "hostname": "h.example",
+               "cause": {"code": "Connect", "text": "no way", "remedy": "see"}}
+    daemon = station(GetStatus={"status": {
+        "version": "1", "hostname": "h", "started": "2026-11-23T10:00:00Z", "accounts": [account], "queue": {}, "faults": [],
+        "totals": {"ok": 9000, "disabled": 0, "connecting": 0, "down": 700, "fault": 0, "challenge": 0}, "advice": []}})
+    out = daemon.run("status").out
+    assert "9700 accounts: 9000 work, 700 down" in out and "and 9699 more accounts: emailsecctl account list" in out
+    assert daemon.calls[-1]["parameters"] == {"limit": 100}
+    daemon.run("status", "--json")
+    assert daemon.calls[-1]["parameters"] == {}
+
+
 def test_metrics_and_reload(station):
     daemon = station(GetMetrics={"text": "# EOF\n"}, Reload={"text": "read again", "warnings": ["a file is odd"]})
     assert daemon.run("metrics").out == "# EOF\n"
