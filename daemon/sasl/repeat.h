@@ -10,6 +10,6 @@
 
 /* What is shorter stands in ordinary words: leaving those out would tell nothing of the server's, and of the
  * secret which letters it has. */
-enum { SECRET_SHORTEST = 4 };
+enum { SECRET_SHORTEST = 3 };
 /* NULL, "" and what is that short are repeated by nothing. */
 bool secret_repeated(const char *words, size_t len, const char *secret);
