@@ -168,6 +168,10 @@ static void compare(json_t *entries)
                 const char *state =
                         json_string_value(json_object_get(entry_of(entries, record->id), "state"));
                 const char *right = record->standing == STANDS_APPROVED ? "approved" : "rejected";
+                /* By a clock that is wrong the certificate has another problem, which nobody has answered. */
+                if (record->standing == STANDS_APPROVED && same_text(state, "pending") &&
+                    machine_clock_error())
+                        record->standing = STANDS_UNSURE;
                 if (record->standing != STANDS_UNSURE && !record->calling && !same_text(state, right))
                         violated("decision.kept", "the entry %s of %s:%u was answered to be %s, and is %s",
                                  record->id, record->host, record->port, right, state ? state : "gone");
