@@ -39,27 +39,34 @@ static void on_ended(struct caller *caller)
         world_free(call);
 }
 
+/* Takes the parameters. */
+static void say(struct caller *caller, const char *method, json_t *parameters, bool more, const void *file,
+                size_t len)
+{
+        json_t *message = json_object();
+
+        json_object_set_new(message, "method", json_string(method));
+        json_object_set_new(message, "parameters", parameters);
+        if (more)
+                json_object_set_new(message, "more", json_true());
+        scoped(scoped_free) char *text = json_dumps(message, JSON_COMPACT);
+        caller_send(caller, text, strlen(text), file, len);
+        json_decref(message);
+}
+
 static void begin(const char *method, json_t *parameters, const void *file, size_t len,
                   struct station_call *call)
 {
         static const struct caller_ops ops = { on_heard, on_ended };
         struct caller *caller = caller_open(0, &ops, call);
-        json_t *message = json_object();
 
-        if (!caller) {
-                json_decref(parameters);
-                json_decref(message);
-                call->then(call->ctx, NULL, NULL);
-                world_free(call);
+        if (caller) {
+                say(caller, method, parameters, call->more, file, len);
                 return;
         }
-        json_object_set_new(message, "method", json_string(method));
-        json_object_set_new(message, "parameters", parameters);
-        if (call->more)
-                json_object_set_new(message, "more", json_true());
-        scoped(scoped_free) char *text = json_dumps(message, JSON_COMPACT);
-        caller_send(caller, text, strlen(text), file, len);
-        json_decref(message);
+        json_decref(parameters);
+        call->then(call->ctx, NULL, NULL);
+        world_free(call);
 }
 
 void station_call(const char *method, json_t *parameters, const void *file, size_t len, answered then,
@@ -77,4 +84,49 @@ void station_listen(const char *method, json_t *parameters, answered then, void 
 
         *call = (struct station_call){ then, ctx, true };
         begin(method, parameters, NULL, 0, call);
+}
+
+/* ---- somebody who does not stay ---- */
+
+struct glance {
+        struct caller *caller;
+        uint64_t leaving;
+};
+
+static void glance_heard(struct caller *caller, const char *text, size_t len)
+{
+        (void)caller;
+        (void)text;
+        (void)len;
+}
+
+static void glance_ended(struct caller *caller)
+{
+        struct glance *glance = caller_ctx(caller);
+
+        world_cancel(glance->leaving);
+        world_free(glance);
+}
+
+static void leave(void *ctx)
+{
+        struct glance *glance = ctx;
+
+        caller_close(glance->caller);
+        world_free(glance);
+}
+
+void station_glance(const char *method, json_t *parameters, int64_t ms)
+{
+        static const struct caller_ops ops = { glance_heard, glance_ended };
+        struct glance *glance = world_alloc(sizeof *glance);
+
+        glance->caller = caller_open(0, &ops, glance);
+        if (!glance->caller) {
+                json_decref(parameters);
+                world_free(glance);
+                return;
+        }
+        glance->leaving = world_in(ms, leave, glance);
+        say(glance->caller, method, parameters, true, NULL, 0);
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define MAIL_METHOD  "io.emailsec.EmailService."
 #define TRUST_METHOD "io.emailsec.Trust."
@@ -20,3 +21,5 @@ void station_call(const char *method, json_t *parameters, const void *file, size
                   void *ctx);
 /* One with `more`: `then` for each reply, and at the end with NULL and NULL. */
 void station_listen(const char *method, json_t *parameters, answered then, void *ctx);
+/* One with `more` by somebody who goes away after so long, whatever is under way. */
+void station_glance(const char *method, json_t *parameters, int64_t ms);

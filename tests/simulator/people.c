@@ -312,7 +312,9 @@ static void on_player(void *ctx)
                 json_t *what = which < 2 ? named(member) : json_pack("{ss}", "account", member->name);
                 if (which == 0)
                         json_object_set_new(what, "wait", json_boolean(chance_permille("player", 500)));
-                if (which == 1)
+                if (feature("people.impatient", 50) && chance_permille("player", 500))
+                        station_glance(methods[which], what, chance_about("player", SECOND_MS));
+                else if (which == 1)
                         station_listen(methods[which], what, ignored, NULL);
                 else
                         station_call(methods[which], what, NULL, 0, ignored, NULL);

@@ -188,9 +188,9 @@ static void is_repaired(struct mail_server *server)
                         mailbox->box.items[i].unreadable = mailbox->box.items[i].poison;
 }
 
-static void next_event(struct mail_server *server);
+static void next_happening(struct mail_server *server);
 
-static void event(void *ctx)
+static void happens(void *ctx)
 {
         static void (*const events[])(struct mail_server *) = { goes_away,      changes_temper,
                                                                 changes_temper, changes_certificate,
@@ -199,18 +199,18 @@ static void event(void *ctx)
         if (world_is_honest())
                 return;
         events[chance("server") % count_of(events)](ctx);
-        next_event(ctx);
+        next_happening(ctx);
 }
 
-static void next_event(struct mail_server *server)
+static void next_happening(struct mail_server *server)
 {
-        world_in(chance_about("server", 8 * HOUR_MS), event, server);
+        world_in(chance_about("server", 8 * HOUR_MS), happens, server);
 }
 
 void server_live(struct mail_server *server)
 {
         changes_temper(server);
-        next_event(server);
+        next_happening(server);
 }
 
 void server_turn_honest(struct mail_server *server)
