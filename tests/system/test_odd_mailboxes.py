@@ -187,14 +187,14 @@ def test_idle_for_nothing_meets_growing_pauses(station, new_box, idles):
     box = new_box()
     box.idles = idles
     incoming(station, box, push=True)
-    warned(station, "pauses between looks grow")
+    warned(station, "pauses between polls grow")
     seen = len(box.said("IDLE"))
     assert seen < 10
     time.sleep(3)
     assert len(box.said("IDLE")) - seen <= 3 and box.connections == 1
     box.add(LETTERS[0])
     station.wait_event("mail.received", 20)
-    assert station.account("a")["status"] == "ok" and station.log().count("pauses between looks grow") == 1
+    assert station.account("a")["status"] == "ok" and station.log().count("pauses between polls grow") == 1
 
 
 @pytest.mark.parametrize("idles", (says_bye, closes))
@@ -202,13 +202,13 @@ def test_sessions_that_may_not_wait_become_polling(station, new_box, idles):
     box = new_box()
     box.idles = idles
     incoming(station, box, push=True)
-    warned(station, "each look has a session of its own")
+    warned(station, "each poll has a session of its own")
     assert box.connections <= 4
     quiet(box, 3, 0)
     box.add(LETTERS[0])
     poll(station)
     assert received(station) == 1 and station.account("a")["status"] == "ok"
-    assert station.log().count("each look has a session of its own") == 1
+    assert station.log().count("each poll has a session of its own") == 1
     quiet(box, 2, 0)
 
 
@@ -216,7 +216,7 @@ def test_polls_go_on_where_sessions_may_not_wait(station, new_box):
     box = new_box()
     box.idles = says_bye
     incoming(station, box, push=True, pollRate=1)
-    warned(station, "each look has a session of its own")
+    warned(station, "each poll has a session of its own")
     box.add(LETTERS[0])
     station.wait_event("mail.received", 10)
     quiet(box, 3, 4)
@@ -229,7 +229,7 @@ def test_kept_sessions_without_idle_that_are_closed(station, new_box):
     relay.transport = "imap"
     relay.silence = 0.5
     incoming(station, relay, pollRate=600)
-    warned(station, "each look has a session of its own")
+    warned(station, "each poll has a session of its own")
     assert box.connections <= 4
     quiet(box, 3, 0)
     relay.stop()
