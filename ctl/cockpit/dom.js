@@ -14,11 +14,18 @@ export function pf(names) {
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "path", "line", "rect", "text", "g", "title", "circle"]);
 
+/* Controls, and what reorders a text, as the daemon and the tool show them: "\u{202E}". */
+function printable(text) {
+    return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, one =>
+        "\n\t\r".includes(one) ? one : `\\u{${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}}`
+    );
+}
+
 function addChild(node, child) {
     if (Array.isArray(child)) child.forEach(one => addChild(node, one));
     else if (child instanceof Node) node.append(child);
     else if (child !== null && child !== undefined && child !== false)
-        node.append(document.createTextNode(String(child)));
+        node.append(document.createTextNode(printable(String(child))));
 }
 
 function setAttribute(node, name, value) {
@@ -26,6 +33,7 @@ function setAttribute(node, name, value) {
     if (typeof value === "function") node[name] = value;
     else if (name === "value" || name === "checked" || name === "disabled" || name === "selected")
         node[name] = value;
+    else if (name === "aria-label" || name === "title") node.setAttribute(name, printable(String(value)));
     else node.setAttribute(name, value === true ? "" : String(value));
 }
 

@@ -24,7 +24,7 @@ function incoming() {
 async function decoded(name, id) {
     try {
         const text = await cockpit.spawn(
-            [tool, "--socket", socketPath, "--json", "inbox", "show", name, id],
+            [tool, "--socket", socketPath, "--json", "inbox", "show", "--", name, id],
             { superuser: "try", err: "message" }
         );
         return JSON.parse(text);

@@ -2,7 +2,7 @@
 /* A part of a view that reads for itself what is not in `station`, and reads it again when something happens. */
 import { el, morph, own } from "./dom.js";
 import { failure } from "./parts.js";
-import { onChange, onEvent } from "./station.js";
+import { onChange, onEvent, station } from "./station.js";
 
 const _ = cockpit.gettext;
 const SETTLE = 200; /* ms */
@@ -21,6 +21,7 @@ export function liveView(key, read, draw, events, pause = PAUSE) {
         let timer = null;
         let turn = 0;
         let last = 0;
+        let live = station.live;
         const show = () => morph(node, el("div", null, draw(found, again)));
         const again = async () => {
             const mine = ++turn;
@@ -31,6 +32,7 @@ export function liveView(key, read, draw, events, pause = PAUSE) {
                 found = got;
                 show();
             } catch (error) {
+                if (mine !== turn) return;
                 morph(node, el("div", null, failure(error)));
             }
         };
@@ -47,8 +49,12 @@ export function liveView(key, read, draw, events, pause = PAUSE) {
                 );
             }
         });
+        /* what happened while the connection was lost, no event told */
         const endChanges = onChange(() => {
+            const back = station.live && !live;
+            live = station.live;
             if (!node.isConnected) endChanges();
+            else if (back) again();
             else if (found) show();
         });
         again();

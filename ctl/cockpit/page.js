@@ -41,6 +41,15 @@ function current() {
     return { part: parts.find(one => one.word === word) || parts[0], rest };
 }
 
+/* A daemon of another version may lack what is drawn: that part says so, and the page goes on. */
+function drawn(draw, instead) {
+    try {
+        return draw();
+    } catch (error) {
+        return instead(error);
+    }
+}
+
 function navigation(part) {
     return el(
         "nav",
@@ -49,7 +58,7 @@ function navigation(part) {
             "ul",
             null,
             parts.map(one => {
-                const count = station.status && one.count ? one.count() : 0;
+                const count = station.status && one.count ? drawn(one.count, () => 0) : 0;
                 return el(
                     "li",
                     null,
@@ -82,8 +91,9 @@ function head() {
 }
 
 function body({ part, rest }) {
+    const content = () => drawn(() => part.draw(rest), failure);
     if (station.error && (!station.status || !station.live))
-        return [failure(station.error), station.status ? part.draw(rest) : null];
+        return [failure(station.error), station.status ? content() : null];
     if (!station.status) return el("p", { class: "es-empty", role: "status" }, _("Reading…"));
     return [
         station.mayChange
@@ -94,11 +104,11 @@ function body({ part, rest }) {
                       "You may look, not change: you are not in the group emailsec-admin and have no administrative access."
                   )
               ),
-        part.draw(rest),
+        content(),
     ];
 }
 
-let drawn = "";
+let shown = "";
 
 function draw() {
     const where = current();
@@ -116,11 +126,11 @@ function draw() {
     );
     morph(page, made);
     document.title = `${where.part.text} – ${_("Mail station")}`;
-    if (drawn && drawn !== cockpit.location.href) {
+    if (shown && shown !== cockpit.location.href) {
         announce(where.part.text);
         window.scrollTo(0, 0);
     }
-    drawn = cockpit.location.href;
+    shown = cockpit.location.href;
 }
 
 function begin() {

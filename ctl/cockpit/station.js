@@ -69,17 +69,20 @@ export async function refresh() {
     wanted = true;
     if (reading) return;
     reading = true;
-    while (wanted) {
-        wanted = false;
-        last = Date.now();
-        try {
-            await read();
-        } catch (error) {
-            station.error = error;
+    try {
+        while (wanted) {
+            wanted = false;
+            last = Date.now();
+            try {
+                await read();
+            } catch (error) {
+                station.error = error;
+            }
+            draw();
         }
-        draw();
+    } finally {
+        reading = false;
     }
-    reading = false;
 }
 
 /* Nobody looks at a page that is hidden: it is read when it is shown again. */

@@ -344,7 +344,7 @@ def test_queue_by_keys(station, open_page):
 def test_peer_text_is_text(station, open_page, dovecot, box):
     """What a stranger writes is shown as it is written: no markup of it comes into the page."""
     evil = "<img src=x onerror=document.title='taken'><b>bold</b>"
-    dovecot.deliver(box, letters.letter(box, f"{evil} subject", f"{evil}\n"))
+    dovecot.deliver(box, letters.letter(box, f"{evil} subject", f"{evil}\n\u202efdp.exe\n"))
     station.add("incoming", "operator", transport="imap", hostname="localhost", port=dovecot.port("imap", "ssl"), account=box)
     station.wait_event("mail.received", account="operator")
     page = open_page(station)
@@ -352,6 +352,7 @@ def test_peer_text_is_text(station, open_page, dovecot, box):
     page.see(f"{evil} subject")
     page.click(f"{evil} subject")
     page.see(evil, css="dialog pre")
+    page.see("\\u{202E}fdp.exe", css="dialog pre")
     assert not page.all("dialog img, dialog b, table img, table b")
     assert page.script("return document.title") == "Inbox – Mail station"
 
