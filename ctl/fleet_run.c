@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { TICK_MS = 1000, MOST_ERRORS = 64 * 1024, PIECE = 64 * 1024, FDS = 3, NOT_RUN = 125 };
+enum { PIECES = 16 }; /* in one turn: one that never ceases to print holds up nobody */
 
 static volatile sig_atomic_t signalled;
 
@@ -97,11 +98,11 @@ static int start(struct fleet_task *task, const struct fleet_order *order)
         return 0;
 }
 
-/* What can be read now. False: there is more than may be. */
+/* What can be read now, or a part of it: more than a pipe holds. False: there is more than may be. */
 static bool take_output(int *fd, struct buf *to, bool rest_is_dropped)
 {
         uint8_t piece[PIECE];
-        while (*fd >= 0) {
+        for (int turn = 0; turn < PIECES && *fd >= 0; turn++) {
                 ssize_t got = read(*fd, piece, sizeof piece);
                 if (got < 0 && errno == EINTR)
                         continue;

@@ -15,7 +15,19 @@ void stations_free(struct stations *stations)
         *stations = (struct stations){ 0 };
 }
 
-/* What begins with a hyphen would be an option of ssh. */
+char *station_host(const char *name)
+{
+        const char *from = strncmp(name, "ssh://", 6) == 0 ? name + 6 : name;
+        bool url = from != name;
+        const char *at = strrchr(from, '@');
+        from = at ? at + 1 : from;
+        if (from[0] == '[')
+                return copy_bytes(from + 1, strcspn(from + 1, "]"));
+        return copy_bytes(from, url ? strcspn(from, ":/") : strlen(from));
+}
+
+/* What begins with a hyphen would be an option: of ssh, or, behind USER@, of what ssh is told to run for the
+ * connection. */
 static bool is_destination(const char *name)
 {
         if (!name[0] || name[0] == '-' || strlen(name) > 512)
@@ -23,7 +35,8 @@ static bool is_destination(const char *name)
         for (const char *at = name; *at; at++)
                 if ((unsigned char)*at <= ' ' || *at == 0x7f || strchr(",#'\"\\`$;&|<>(){}*?", *at))
                         return false;
-        return true;
+        scoped(scoped_free) char *host = station_host(name);
+        return host[0] && host[0] != '-';
 }
 
 static bool has(const struct stations *stations, const char *name)
@@ -182,15 +195,4 @@ int stations_add_file(struct stations *stations, const char *path, const char *g
                 (void)fclose(file);
         free(reading.known);
         return result;
-}
-
-char *station_host(const char *name)
-{
-        const char *from = strncmp(name, "ssh://", 6) == 0 ? name + 6 : name;
-        bool url = from != name;
-        const char *at = strrchr(from, '@');
-        from = at ? at + 1 : from;
-        if (from[0] == '[')
-                return copy_bytes(from + 1, strcspn(from + 1, "]"));
-        return copy_bytes(from, url ? strcspn(from, ":/") : strlen(from));
 }

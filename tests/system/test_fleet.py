@@ -37,6 +37,7 @@ older*) printf 'emailsecctl: unknown option --new\n  what to do: emailsecctl --h
 motd*) printf 'Welcome to %s\033[31m\n[]\n' "$host" ;;
 object*) echo '{"some": "thing"}' ;;
 flood*) yes | head -c 80000000 ;;
+spews*) for _ in 1 2 3 4; do cat /dev/zero >&2 & done; wait ;;
 shared*) sleep 600 & cat "$here/$host" ;;
 *) if [ -S "$here/$host.socket" ]; then
      PATH="$(dirname "$TOOL"):$PATH" EMAILSEC_SOCKET="$here/$host.socket" exec sh -c "$*"
@@ -141,6 +142,15 @@ def test_whatever_is_wrong_with_one_is_told_and_holds_up_nobody(fleet):
     text = fleet.run("-H", ",".join(["well1", *WRONG, "ill1"]), "--timeout", "3s", "status")
     assert text.returncode == 3 and "13 stations: 1 well, 1 with trouble, 11 not reached" in text.out
     assert "\033" not in text.out and text.err == ""
+
+
+def test_one_that_never_ceases_to_complain(fleet):
+    fleet.says("well", status_of("ok"))
+    begun = time.monotonic()
+    answers, code, _ = fleet.json("-H", "spews,well", "--timeout", "1s", "status")
+    assert code == 3 and time.monotonic() - begun < 20
+    assert "did not answer in 1s" in answers["spews"]["error"]["text"] and answers["well"]["error"] is None
+    until(lambda: fleet.left() == [])
 
 
 def test_status_of_stations_worst_first(fleet):
@@ -284,7 +294,8 @@ def test_files_that_are_none(fleet, content, words, told):
 
 
 def test_hosts_that_are_none(fleet):
-    for words in (("-H", "a,,b"), ("-H", "a,-x"), ("-H", ","), ("--hosts", "/nonexistent"), ("--group", "x", "-H", "a")):
+    for words in (("-H", "a,,b"), ("-H", "a,-x"), ("-H", "a,root@-oProxyCommand=x"),
+                  ("-H", "a,ssh://-x"), ("-H", ","), ("--hosts", "/nonexistent"), ("--group", "x", "-H", "a")):
         done = fleet.run(*words, "status")
         assert done.returncode in (1, 2) and not os.path.exists(fleet.path("started")), (words, done.err)
     fleet.says("a", status_of("ok"))
