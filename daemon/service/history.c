@@ -77,8 +77,25 @@ static struct minute minute_so_far(void)
         return minute;
 }
 
+/* Keeps what lies in the day before that minute: where the clock was set, what is of another time would stand
+ * in the wrong place, or make a day of years. */
+static void forget_other_times(uint32_t begun)
+{
+        while (history.count) {
+                uint32_t newest = history.ring[(history.begin + history.count - 1) % HISTORY_MINUTES].begun;
+                if (newest < begun)
+                        break;
+                history.count--;
+        }
+        while (history.count && begun - history.ring[history.begin].begun > HISTORY_MINUTES) {
+                history.begin = (history.begin + 1) % HISTORY_MINUTES;
+                history.count--;
+        }
+}
+
 static void append(const struct minute *minute)
 {
+        forget_other_times(minute->begun);
         history.ring[(history.begin + history.count) % HISTORY_MINUTES] = *minute;
         if (history.count < HISTORY_MINUTES)
                 history.count++;
@@ -89,6 +106,7 @@ static void append(const struct minute *minute)
 static void begin_minute(void)
 {
         history.begun = minute_now();
+        forget_other_times(history.begun);
         history.before = work_counts;
         timer_set(history.timer, (int64_t)(MINUTE - loop_wall() % MINUTE) * 1000);
 }

@@ -112,6 +112,39 @@ START_TEST(a_restart_keeps_what_is_of_the_last_day)
 }
 END_TEST
 
+/* As without a battery: the clock begins anywhere, and is set once the network is there. */
+START_TEST(a_clock_that_is_set_makes_no_day_of_years)
+{
+        loop_freeze(0, 0);
+        history_close();
+        history_open(NULL);
+        loop_advance(200 * 1000);
+        loop_freeze(loop_now(), BEGIN);
+        loop_advance(61 * 1000);
+        loop_advance(60 * 1000);
+        json_t *samples = history_json(HISTORY_MINUTES);
+        ck_assert_uint_eq(json_array_size(samples), 3);
+        ck_assert_str_eq(text(samples, 0, "time"), "2026-11-23T18:51:00Z");
+        ck_assert_str_eq(text(samples, 2, "time"), "2026-11-23T18:53:00Z");
+        json_decref(samples);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_set_back_leaves_them_in_order)
+{
+        for (int minute = 0; minute < 90; minute++)
+                loop_advance(60 * 1000);
+        loop_freeze(loop_now(), BEGIN + 30 * 60);
+        for (int minute = 0; minute < 70; minute++)
+                loop_advance(60 * 1000);
+        json_t *samples = history_json(HISTORY_MINUTES);
+        for (size_t i = 1; i < json_array_size(samples); i++)
+                ck_assert_str_lt(text(samples, i - 1, "time"), text(samples, i, "time"));
+        ck_assert_uint_eq(json_array_size(samples), 101);
+        json_decref(samples);
+}
+END_TEST
+
 START_TEST(a_file_of_something_else_is_nothing)
 {
         static const char *const files[] = { "", "EMHIST0", "EMHIST01", "EMHIST01short",
@@ -161,6 +194,8 @@ int main(void)
         tcase_add_test(tests, a_minute_has_what_happened_in_it);
         tcase_add_test(tests, a_day_is_kept_and_no_more);
         tcase_add_test(tests, a_restart_keeps_what_is_of_the_last_day);
+        tcase_add_test(tests, a_clock_that_is_set_makes_no_day_of_years);
+        tcase_add_test(tests, a_clock_that_is_set_back_leaves_them_in_order);
         tcase_add_test(tests, a_file_of_something_else_is_nothing);
         tcase_add_test(tests, classes_of_handshakes_cover_all_times);
         suite_add_tcase(suite, tests);
