@@ -165,12 +165,14 @@ struct database *jobs_database(void)
         return jobs.writing;
 }
 
-void jobs_give_back(void)
+bool jobs_give_back(void)
 {
         database_give_back(jobs.writing);
-        pthread_mutex_lock(&jobs.connections);
+        if (pthread_mutex_trylock(&jobs.connections) != 0)
+                return false; /* a read may take seconds, and commits come first */
         database_give_back(jobs.reading);
         pthread_mutex_unlock(&jobs.connections);
+        return true;
 }
 
 void jobs_disconnect(void)

@@ -85,8 +85,9 @@ int jobs_connect(const char *path, bool writing, struct cause *cause) must_use;
 struct database *jobs_database(void);
 void jobs_disconnect(void);
 void jobs_begin(void);
-/* Writer thread, outside a transaction: drops what both connections keep in memory. */
-void jobs_give_back(void);
+/* Writer thread, outside a transaction: drops what both connections keep in memory. False: the one that reads
+ * is in use, and keeps it. */
+bool jobs_give_back(void) must_use;
 /* What store_closing() says. */
 void jobs_set_closing(bool closing);
 /* Ends the file pool, and then the others, after what was asked of them; what is asked for afterwards is done

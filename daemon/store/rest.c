@@ -12,16 +12,17 @@ enum {
 
 static struct {
         void (*run)(struct job *job);
-        void (*give_back)(void);
+        bool (*give_back)(void);
         struct timer *look;
         unsigned lately, since; /* jobs since the last look; since the last rest */
         bool resting;
+        bool reads; /* a read went on, whose cache stays */
 } rest;
 
 /* The writer's thread: its connection is free between two batches. */
 static void rest_work(unused_arg struct job *job)
 {
-        rest.give_back();
+        rest.reads = !rest.give_back();
         (void)malloc_trim(0);
 }
 
@@ -29,6 +30,10 @@ static void rest_done(struct job *job)
 {
         rest.resting = false;
         free(job);
+        if (!rest.reads)
+                return;
+        rest.since = MANY; /* again when it is done */
+        rest_put_off();
 }
 
 static void look(unused_arg void *ctx)
@@ -57,7 +62,7 @@ void rest_put_off(void)
                 timer_set(rest.look, LOOK_AFTER);
 }
 
-void rest_open(void (*run)(struct job *job), void (*give_back)(void))
+void rest_open(void (*run)(struct job *job), bool (*give_back)(void))
 {
         rest.run = run;
         rest.give_back = give_back;

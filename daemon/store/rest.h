@@ -7,8 +7,9 @@
 
 #include "daemon/loop.h"
 
-/* `run` gives a job to the writer's thread, on which `give_back` drops the caches. */
-void rest_open(void (*run)(struct job *job), void (*give_back)(void));
+/* `run` gives a job to the writer's thread, on which `give_back` drops the caches; false: not all of them, a read
+ * goes on. */
+void rest_open(void (*run)(struct job *job), bool (*give_back)(void));
 void rest_close(void);
 /* Loop: something is asked of the store, which is where all work leaves its trace. */
 void rest_put_off(void);
