@@ -42,6 +42,8 @@ int64_t throttle_down(struct pace *pace, int64_t now, unsigned running, uint32_t
 
 void throttle_refused(struct pace *pace, int64_t now, unsigned running)
 {
+        if (running && running < pace->sessions)
+                pace->sessions = running; /* also within a step: else it would be tried again at once */
         if (!is_new_wish(pace, now, running))
                 return;
         if (pace->sessions > 1)

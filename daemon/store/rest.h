@@ -7,8 +7,8 @@
 
 #include "daemon/loop.h"
 
-/* `run` gives a job to the writer's thread, on which `give_back` drops the caches; false: not all of them, a read
- * goes on. */
+/* `run` gives a job to the writer's thread, on which `give_back` drops the caches; false: not all of them, a
+ * read goes on. */
 void rest_open(void (*run)(struct job *job), bool (*give_back)(void));
 void rest_close(void);
 /* Loop: something is asked of the store, which is where all work leaves its trace. */

@@ -105,6 +105,14 @@ START_TEST(one_more_that_is_refused_is_tried_again_less_and_less_often)
                 ck_assert_uint_eq(pace.sessions, 1);
                 ck_assert_uint_eq(pace.pauses, 0);
         }
+        now += 10000;
+        throttle_reset(&pace);
+        throttle_refused(&pace, now, 4);
+        throttle_refused(&pace, now,
+                         1); /* three have ended meanwhile: none is tried in their place at once */
+        ck_assert_uint_eq(pace.sessions, 1);
+        for (int i = 0; i < 5; i++)
+                throttle_refused(&pace, now += 10000, 1);
         go_well(3199);
         ck_assert_uint_eq(pace.sessions, 1);
         go_well(1);
