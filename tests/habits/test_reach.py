@@ -36,7 +36,7 @@ THROUGH = {
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/inbox_scan.c"],
-    "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/jobs.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
+    "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],
     "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
