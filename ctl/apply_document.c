@@ -8,6 +8,8 @@
 #include "ctl/show.h"
 #include "ctl/stations.h"
 
+#include <strings.h>
+
 json_t *apply_document_read(const char *path, struct cause *cause)
 {
         json_error_t error;
@@ -72,7 +74,7 @@ static json_t *account_of_name(const json_t *accounts, const char *name)
 static bool is_part_of(const char *key, const char *station)
 {
         scoped(scoped_free) char *host = station_host(station);
-        return same_text(key, station) || same_text(key, host);
+        return same_text(key, station) || strcasecmp(key, host) == 0; /* names of hosts have no case */
 }
 
 const char *apply_document_other(const json_t *document, char *const *stations, size_t count)

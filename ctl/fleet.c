@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -153,6 +154,17 @@ static int input_for(const struct fleet *fleet, const char *station, struct caus
         return fd;
 }
 
+/* A descriptor for each station, and some for each that runs. */
+static void make_room_for_inputs(const struct fleet *fleet)
+{
+        rlim_t wanted = fleet->stations.count + 4 * fleet->parallel + 64;
+        struct rlimit files;
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted)
+                return;
+        files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* else the first that lacks one says so */
+}
+
 static const char **ssh_words(const struct fleet *fleet, const char *station)
 {
         const char *const before[] = {
@@ -174,6 +186,8 @@ static int make_tasks(struct fleet *fleet)
         fleet->answers = new_zeroed(fleet->stations.count, sizeof(*fleet->answers));
         for (size_t i = 0; i < fleet->stations.count; i++)
                 fleet->tasks[i].input = -1;
+        if (fleet->document)
+                make_room_for_inputs(fleet);
         for (size_t i = 0; i < fleet->stations.count; i++) {
                 const char *station = fleet->stations.names[i];
                 fleet->tasks[i].words = ssh_words(fleet, station);

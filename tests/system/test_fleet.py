@@ -243,7 +243,7 @@ def applied(parameters, unused_files=None):
 def test_apply_gives_each_its_part(fleet):
     daemons = {host: fleet.daemon(host, Apply=applied) for host in ("a", "b", "c")}
     document = {"accounts": [{"name": "out", "kind": "outgoing", "hostname": "mail.example", "from": "all@example.com"}],
-                "hosts": {"a": {"accounts": [{"name": "out", "from": "a@example.com"}]},
+                "hosts": {"A": {"accounts": [{"name": "out", "from": "a@example.com"}]},
                           "b": {"accounts": [{"name": "in", "kind": "incoming", "transport": "imap", "hostname": "i.example"}]},
                           "z": {"accounts": []}}}
     fleet.says("document", document)
@@ -266,6 +266,16 @@ def test_apply_gives_each_its_part(fleet):
     fleet.says("bad", {"accounts": [], "hosts": {"a": {"accounts": 7}}})
     done = fleet.run("-H", "a,b", "account", "apply", fleet.path("bad"))
     assert done.returncode == 1 and "the part of a holds no list" in done.err and not daemons["a"].calls[1:]
+
+
+def test_apply_at_more_stations_than_descriptors(fleet):
+    fleet.says("document", {"accounts": []})
+    hosts = [f"h{n}" for n in range(80)]
+    for host in hosts:
+        fleet.says(host, [])
+    done = subprocess.run(["prlimit", "--nofile=48:4096", TOOL, "-H", ",".join(hosts), "--parallel", "2", "account", "apply",
+                           fleet.path("document")], env=environment(**fleet.environment()), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_apply_that_one_refuses(fleet):
