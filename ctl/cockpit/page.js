@@ -42,9 +42,9 @@ function current() {
 }
 
 /* A daemon of another version may lack what is drawn: that part says so, and the page goes on. */
-function drawn(draw, instead) {
+function drawn(made, instead) {
     try {
-        return draw();
+        return made();
     } catch (error) {
         return instead(error);
     }
