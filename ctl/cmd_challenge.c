@@ -17,11 +17,18 @@
 #define LEAST_DIGITS 16
 #define MOST_TRIES   3
 
-static char *error_codes(const json_t *errors)
+/* Their codes. The caller decrefs. */
+static json_t *error_list(const json_t *errors)
 {
-        scoped(scoped_json) json_t *codes = json_array();
+        json_t *codes = json_array();
         for (size_t i = 0; i < json_array_size(errors); i++)
                 (void)json_array_append(codes, json_object_get(json_array_get(errors, i), "code"));
+        return codes;
+}
+
+static char *error_codes(const json_t *errors)
+{
+        scoped(scoped_json) json_t *codes = error_list(errors);
         return json_words(codes);
 }
 
@@ -176,8 +183,21 @@ static char *ask_fingerprint(bool key)
         return NULL;
 }
 
-/* Shows the entry and asks; *id becomes its whole id, so that what was shown is what is approved. */
-static int show_and_ask(struct tool *tool, bool key, char **id, char **fingerprint)
+/* What an approval is about. */
+struct meant {
+        char *id, *fingerprint;
+        json_t *errors; /* codes of those that were shown; NULL: nothing was */
+};
+
+static void meant_done(struct meant *meant)
+{
+        free(meant->id);
+        free(meant->fingerprint);
+        json_decref(meant->errors);
+}
+
+/* Shows the entry and asks; the id becomes its whole id, so that what was shown is what is approved. */
+static int show_and_ask(struct tool *tool, bool key, struct meant *meant)
 {
         scoped(scoped_json) json_t *answer = NULL;
         int status =
@@ -186,18 +206,19 @@ static int show_and_ask(struct tool *tool, bool key, char **id, char **fingerpri
                 return status;
         show_entry(json_at(answer, "entry"), json_at(answer, "replaced"));
         fflush(stdout);
-        *fingerprint = ask_fingerprint(key);
-        if (!*fingerprint || !(*fingerprint)[0]) {
+        meant->fingerprint = ask_fingerprint(key);
+        if (!meant->fingerprint || !meant->fingerprint[0]) {
                 struct cause cause;
                 (void)cause_set(&cause, CAUSE_CANCELLED, "nothing was approved");
                 return tell_cause(&cause);
         }
-        *id = copy_text(json_text(json_at(answer, "entry"), "id"));
+        meant->id = copy_text(json_text(answer, "entry.id"));
+        meant->errors = error_list(json_at(answer, "entry.errors"));
         return EXIT_DONE;
 }
 
-/* Fingerprint and id from the command line or the person. */
-static int what_is_meant(struct tool *tool, char **id, char **fingerprint)
+/* From the command line or the person. */
+static int what_is_meant(struct tool *tool, struct meant *meant)
 {
         const char *given = tool_option(tool, "fingerprint");
         if (given && !is_enough(given))
@@ -205,9 +226,9 @@ static int what_is_meant(struct tool *tool, char **id, char **fingerprint)
         if (!given && (!term_input() || tool->no_ask_password))
                 return tell_usage(tool, "--fingerprint is required where nobody can be asked on a terminal");
         if (!given)
-                return show_and_ask(tool, tool_has(tool, "key"), id, fingerprint);
-        *id = copy_text(tool_word(tool, 0));
-        *fingerprint = copy_text(given);
+                return show_and_ask(tool, tool_has(tool, "key"), meant);
+        meant->id = copy_text(tool_word(tool, 0));
+        meant->fingerprint = copy_text(given);
         return EXIT_DONE;
 }
 
@@ -225,15 +246,16 @@ static int tell_decision(struct tool *tool, const json_t *answer, const char *do
 static int approve(struct tool *tool)
 {
         char until[32];
-        scoped(scoped_free) char *id = NULL;
-        scoped(scoped_free) char *fingerprint = NULL;
+        scoped(meant_done) struct meant meant = { 0 };
         int status = approval_end(tool, until);
         if (!status)
-                status = what_is_meant(tool, &id, &fingerprint);
+                status = what_is_meant(tool, &meant);
         if (status)
                 return status;
-        json_t *parameters = parameters_of("id", id);
-        parameter_text(parameters, "fingerprint", fingerprint);
+        json_t *parameters = parameters_of("id", meant.id);
+        parameter_text(parameters, "fingerprint", meant.fingerprint);
+        if (meant.errors)
+                json_put(parameters, "errors", json_incref(meant.errors));
         parameter_text(parameters, "pins", tool_has(tool, "key") ? "key" : NULL);
         parameter_text(parameters, "until", until[0] ? until : NULL);
         parameter_text(parameters, "reason", tool_option(tool, "reason"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The challenge: what a server showed, what is wrong with it in words, what it showed before, the better remedy
- * first; an approval names what it approves by its fingerprint, and there is no bare yes. */
+ * first; an approval names what it approves by its fingerprint, and the errors that were shown; there is no bare
+ * yes. */
 import { el } from "./dom.js";
 import { attempt, openDialog } from "./dialog.js";
 import { alert, button, choice, field, hintList, label, sheet, textInput } from "./parts.js";
@@ -176,6 +177,7 @@ function actionsFor(entry, wish) {
         await trust("Approve", {
             id,
             fingerprint: found.digits,
+            errors: entry.errors.map(one => one.code),
             pins: found.pins,
             until: found.until,
             reason: found.reason,

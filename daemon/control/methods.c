@@ -97,7 +97,7 @@ const struct method methods[] = {
         { TRUST "ListAllowedHosts", PERMIT_READ, SMALL, 0, on_list_allowed_hosts, { MAY(STATE) } },
         { TRUST "GetAllowedHost", PERMIT_READ, SMALL, 0, on_get_allowed_host, { MUST(ID) } },
         { TRUST "Approve", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_approve,
-          { MUST(ID), MUST(FINGERPRINT), MAY(PINS), MAY(UNTIL), MAY(REASON) } },
+          { MUST(ID), MUST(FINGERPRINT), MAY(ERRORS), MAY(PINS), MAY(UNTIL), MAY(REASON) } },
         { TRUST "Reject", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_reject, { MUST(ID), MAY(REASON) } },
         { TRUST "Unapprove", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_unapprove, { MUST(ID) } },
         { TRUST "DeleteAllowedHost", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_delete_allowed_host,

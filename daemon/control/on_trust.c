@@ -143,6 +143,7 @@ void on_approve(struct call *call)
                 .id = in->id,
                 .what = DECIDE_APPROVE,
                 .fingerprint = in->fingerprint,
+                .seen = in->errors,
                 .pins = key ? PINS_KEY : PINS_CERTIFICATE,
                 .until = until,
                 .reason = in->reason,

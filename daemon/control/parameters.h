@@ -25,6 +25,7 @@
         X(DOMAIN, TEXT, domain, "domain", 0, 0, 253) \
         X(DRY_RUN, BOOL, dry_run, "dryRun", 0, 0, 0) \
         X(ENVELOPE_ID, TEXT, envelope_id, "envelopeId", 0, 0, 0) \
+        X(ERRORS, TEXTS, errors, "errors", 0, 0, 0) \
         X(EVENTS, TEXTS, events, "events", 0, 0, 0) \
         X(FINGERPRINT, TEXT, fingerprint, "fingerprint", 0, 0, 0) \
         X(FORCE, BOOL, force, "force", 0, 0, 0) \

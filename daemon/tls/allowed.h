@@ -41,6 +41,8 @@ struct allowed_decision {
         enum { DECIDE_APPROVE, DECIDE_REJECT, DECIDE_UNAPPROVE, DECIDE_DELETE } what;
         const char *fingerprint; /* APPROVE: 16 or more hex digits of the SHA-256 of the certificate (or
                                     of the key with PINS_KEY), colons allowed: rule 14b; compulsory */
+        const json_t *seen; /* APPROVE: words of the errors that the person was shown, borrowed; the entry
+                               having another refuses it (CAUSE_STATE). NULL: not said */
         enum allowed_pins pins;
         time_t until;       /* 0: none */
         const char *reason; /* or NULL */

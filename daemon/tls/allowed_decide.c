@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Decisions of a person about the Allowed Hosts: checked at once, answered when they are on disk. An approval
- * names what it approves (rule 14b) and covers the errors that the entry shows at that moment.
+ * names what it approves (rule 14b) and covers the errors that the entry has at that moment; where it says
+ * which ones the person has seen, there must be no other among them.
  */
+#include "common/buf.h"
 #include "common/json_fields.h"
 #include "common/names.h"
 #include "common/times.h"
@@ -48,6 +50,32 @@ static int check_fingerprint(const struct entry *entry, const struct allowed_dec
                            shown < (int)strlen(digits) ? "..." : "", same + 1);
 }
 
+/* What came after the person looked is not approved unseen. */
+static int check_seen(const struct entry *entry, const struct allowed_decision *decision, struct cause *cause)
+{
+        uint32_t unseen = allowed_entry_problems(entry);
+        scoped(buf_free) struct buf words = BUF_WITH_MAX(sizeof cause->text);
+
+        for (size_t i = 0; i < json_array_size(decision->seen); i++) {
+                const char *word = json_string_value(json_array_get(decision->seen, i));
+                enum tls_problem problem = word ? tls_problem_named(word) : TLS_PROBLEMS;
+                if (problem == TLS_PROBLEMS)
+                        return cause_about(cause, CAUSE_INVALID, "errors",
+                                           "\"%s\" is no error of a certificate", word ? word : "");
+                unseen &= ~(1u << problem);
+        }
+        if (!decision->seen || !unseen)
+                return 0;
+        for (unsigned i = 0; i < TLS_PROBLEMS; i++)
+                if (unseen & 1u << i && buf_appendf(&words, "%s%s", words.len ? ", " : "",
+                                                    tls_problem_name((enum tls_problem)i)) < 0)
+                        break; /* the first ones are told */
+        cause_set(cause, CAUSE_STATE, "entry %s has errors that were not seen: %.*s", entry->id,
+                  (int)words.len, (const char *)buf_bytes(&words));
+        cause_remedy(cause, "show it again: emailsecctl challenge show %s", entry->id);
+        return -1;
+}
+
 static int check_approval(const struct entry *entry, const struct allowed_decision *decision,
                           struct cause *cause)
 {
@@ -56,7 +84,9 @@ static int check_approval(const struct entry *entry, const struct allowed_decisi
                 time_rfc3339(decision->until, when);
                 return cause_about(cause, CAUSE_INVALID, "until", "%s is in the past", when);
         }
-        return check_fingerprint(entry, decision, cause);
+        if (check_fingerprint(entry, decision, cause) < 0)
+                return -1;
+        return check_seen(entry, decision, cause);
 }
 
 static int check(const struct entry *entry, const struct allowed_decision *decision, struct cause *cause)

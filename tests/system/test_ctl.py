@@ -422,7 +422,15 @@ def test_accept_on_a_terminal(station):
     status, output = on_terminal(["--socket", daemon.path, "challenge", "accept", "12ab"],
                                  [("or more): ", "yes"), ("or more): ", SHA[:16])])
     assert status == 0 and "not enough" in output and "CN=Some CA" in output
-    assert daemon.calls[-1]["parameters"] == {"id": ENTRY["id"], "fingerprint": SHA[:16]}
+    assert daemon.calls[-1]["parameters"] == {"id": ENTRY["id"], "fingerprint": SHA[:16], "errors": ["unknownIssuer"]}
+
+
+def test_accept_on_a_terminal_what_is_no_longer_so(station):
+    daemon = station(GetAllowedHost={"entry": ENTRY, "replaced": None},
+                     Approve=Error(TRUST + "WrongState", "it has errors that were not seen: expired",
+                                   "show it again: emailsecctl challenge show 12ab34cd56ef"))
+    status, output = on_terminal(["--socket", daemon.path, "challenge", "accept", "12ab"], [("or more): ", SHA[:16])])
+    assert status == 1 and "not seen: expired" in output and "challenge show 12ab34cd56ef" in output
 
 
 def test_accept_nothing(station):

@@ -187,6 +187,23 @@ def test_the_wrong_fingerprint_approves_nothing(station, mail):
     assert station.json("challenge", "list")[0]["state"] == "pending"
 
 
+def test_an_error_that_was_not_shown_is_not_approved(station, mail, certificates):
+    one = mail()
+    _, challenge = one.challenged()
+    codes = [error["code"] for error in challenge["errors"]]
+    digits = certificates.leaf("self-signed", "127.0.0.1").fingerprint
+    before = station.json("challenge", "list")
+    for seen in ([], ["weak"]):
+        with pytest.raises(varlink.VarlinkError) as caught:
+            station.call(varlink.TRUST + "Approve", id=challenge["id"], fingerprint=digits, errors=seen)
+        cause = caught.value.parameters["cause"]
+        assert caught.value.short == "WrongState" and all(code in cause["text"] for code in codes), cause
+        assert f"emailsecctl challenge show {challenge['id']}" in cause["remedy"]
+    assert station.json("challenge", "list") == before
+    station.call(varlink.TRUST + "Approve", id=challenge["id"], fingerprint=digits, errors=codes)
+    station.wait_status("a", "ok")
+
+
 def test_reject_is_durable(station, mail):
     one = mail()
     queued, challenge = one.challenged()

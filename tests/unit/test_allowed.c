@@ -242,6 +242,50 @@ START_TEST(fingerprints)
 }
 END_TEST
 
+/* An error that came after the person looked is not approved with those that were shown. */
+START_TEST(an_error_that_nobody_saw)
+{
+        static const struct {
+                const char *seen; /* NULL: not said */
+                enum cause_code code;
+        } cases[] = {
+                { "[]", CAUSE_STATE },
+                { "[\"unknownIssuer\"]", CAUSE_STATE },
+                { "[\"expired\", \"expired\"]", CAUSE_STATE },
+                { "[\"unknownIssuer\", \"expired\", \"odd\"]", CAUSE_INVALID },
+                { "[\"expired\", \"unknownIssuer\"]", CAUSE_NONE },
+                { "[\"expired\", \"unknownIssuer\", \"weak\"]", CAUSE_NONE },
+                { NULL, CAUSE_NONE },
+        };
+        char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id), digits[65];
+        char remedy[64];
+
+        hex_print(leaf.sha256, 32, digits);
+        (void)snprintf(remedy, sizeof remedy, "emailsecctl challenge show %s", id);
+        ck_assert_str_eq(session("a", "h.example", 1, &leaf, unknown | expired).allowed_id, id);
+        for (size_t i = 0; i < count_of(cases); i++) {
+                json_t *seen = cases[i].seen ? json_loads(cases[i].seen, 0, NULL) : NULL;
+                told[0] = '\0';
+                generations = 0;
+                decide_as((struct allowed_decision){ .id = id, .fingerprint = digits, .seen = seen });
+                json_decref(seen);
+                ck_assert_int_eq(answer_cause.code, cases[i].code);
+                ck_assert_uint_eq(allowed_count("approved", false), cases[i].code == CAUSE_NONE);
+                ck_assert_uint_eq(generations, cases[i].code == CAUSE_NONE);
+                if (cases[i].code == CAUSE_STATE) {
+                        ck_assert_ptr_nonnull(strstr(answer_cause.remedy, remedy));
+                        ck_assert_int_eq(strstr(answer_cause.text, "unknownIssuer") == NULL, i == 1);
+                        ck_assert_int_eq(strstr(answer_cause.text, "expired") == NULL, i == 2);
+                        ck_assert_str_eq(told, "");
+                } else if (cases[i].code == CAUSE_NONE) {
+                        decide_as((struct allowed_decision){ .id = id, .what = DECIDE_UNAPPROVE });
+                        ck_assert_int_eq(answer_cause.code, CAUSE_NONE);
+                }
+        }
+        free(id);
+}
+END_TEST
+
 START_TEST(new_error_is_a_challenge_again)
 {
         char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id);
@@ -608,6 +652,7 @@ int main(void)
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_test(tests, challenge_and_approval);
         tcase_add_test(tests, fingerprints);
+        tcase_add_test(tests, an_error_that_nobody_saw);
         tcase_add_test(tests, new_error_is_a_challenge_again);
         tcase_add_test(tests, changed_certificate);
         tcase_add_test(tests, rejection_is_durable);
