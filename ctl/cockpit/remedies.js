@@ -113,12 +113,14 @@ const remedies = [
     },
 ];
 
-/* Every account of the station there is, for a command that names it, or `name` for NAME. */
+/* The account that a command names: NAME stands for the one at hand. No button acts on another account in place of one
+ * that is not there, or where two may be meant: a name may end like a sentence. */
 function meant(found, name) {
-    const word = String(found[1]).replace(/[,;.:]$/, "");
+    const words = new Set([found[1], found[1].replace(/[,;.:)]+$/, "")]);
+    if (words.has("NAME")) return name ? [found[0], name] : null;
     const accounts = station.status ? station.status.accounts.map(one => one.name) : [];
-    if (accounts.includes(word)) return [found[0], word];
-    return name ? [found[0], name] : null;
+    const there = [...words].filter(one => one === name || accounts.includes(one));
+    return there.length === 1 ? [found[0], there[0]] : null;
 }
 
 /* Buttons for what a remedy says. */

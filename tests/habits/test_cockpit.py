@@ -1,5 +1,6 @@
 """The page for Cockpit, held against the contracts that it uses: the socket, its translations, its own rules."""
 import glob
+import json
 import os
 import re
 import shutil
@@ -176,3 +177,36 @@ def test_scripts_parse():
     for name in OWN:
         done = subprocess.run(["node", "--check", "--input-type=module"], input=source(name), capture_output=True, text=True)
         assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+# The browser, as far as buttons need it; each line is what a click on the buttons of a remedy leads to.
+CLICKS = """
+globalThis.cockpit = { gettext: text => text, format: text => text, location: { go: path => gone.push(path) } };
+globalThis.Node = class {};
+globalThis.document = { createTextNode: text => text,
+    createElement: () => Object.assign(new Node(), { append() {}, setAttribute() {} }) };
+const { remedyButtons } = await import("./remedies.js"), { station } = await import("./station.js");
+let gone = [];
+station.status = { accounts: JSON.parse(process.argv[2]).map(name => ({ name })) };
+for (const [text, name] of JSON.parse(process.argv[3])) {
+    gone = [];
+    remedyButtons(text, name).forEach(node => node.onclick());
+    console.log(JSON.stringify(gone));
+}
+"""
+SET = "emailsecctl account set "
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_a_remedy_acts_on_the_account_that_it_names(tmp_path):
+    for name in OWN:
+        shutil.copy(os.path.join(TOP, PAGE, name), tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "clicks.js").write_text(CLICKS)
+    cases = [(SET + "NAME from=ADDRESS", "a", "a"), ("do it: " + SET + "NAME, then wait", "a", "a"), (SET + "NAME", None, None),
+             (SET + "b from=ADDRESS", "a", "b"), (SET + "b; then wait", None, "b"), (SET + "c.", "a", "c."),
+             (SET + "gone from=ADDRESS", "a", None), (SET + "gone.", "a", None), (SET + "d.", "a", None), (SET + "new x=y", "new", "new")]
+    done = subprocess.run(["node", "clicks.js", json.dumps(["a", "b", "c.", "d", "d.", "NAMES"]), json.dumps([case[:2] for case in cases])],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[["accounts", to]] if to else [] for _, _, to in cases]
