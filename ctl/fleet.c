@@ -26,6 +26,8 @@ enum {
         TIMEOUT_MOST_S = 24 * 3600,
         CONNECT_MOST_S = 10,
         ANSWER_MOST = 64 * MIB,
+        ANSWERS_MOST = 256 * MIB,      /* of all stations together */
+        VALUES_MOST = 4 * 1000 * 1000, /* of JSON, likewise: a few hundred bytes each */
         SSH_WORDS = 16,
 };
 
@@ -242,12 +244,27 @@ static void put_in_order(struct fleet *fleet)
         fleet->answers = sorted;
 }
 
+static int by_length(const void *a, const void *b, void *tasks)
+{
+        const size_t *left = a, *right = b;
+        size_t one = ((const struct fleet_task *)tasks)[*left].out.len,
+               other = ((const struct fleet_task *)tasks)[*right].out.len;
+        return (one > other) - (one < other);
+}
+
+/* The brief ones first: there is room for all of those. */
 static void take_answers(struct fleet *fleet)
 {
-        for (size_t i = 0; i < fleet->stations.count; i++) {
+        size_t values = VALUES_MOST;
+        scoped(scoped_free) size_t *places = new_zeroed(fleet->stations.count, sizeof(*places));
+        for (size_t i = 0; i < fleet->stations.count; i++)
+                places[i] = i;
+        qsort_r(places, fleet->stations.count, sizeof(*places), by_length, fleet->tasks);
+        for (size_t n = 0; n < fleet->stations.count; n++) {
+                size_t i = places[n];
                 struct fleet_answer *answer = &fleet->answers[i];
                 fleet_answer_take(answer, fleet->stations.names[i], &fleet->tasks[i], fleet->json,
-                                  fleet->timeout_ms);
+                                  fleet->timeout_ms, &values);
                 if (answer->result && !answer->cause.code && fleet->view->fits &&
                     !fleet->view->fits(answer->result))
                         fleet_answer_is_none(answer);
@@ -309,6 +326,7 @@ static int run(struct fleet *fleet, int argc, char **argv)
                 .parallel = fleet->parallel,
                 .timeout_ms = fleet->timeout_ms,
                 .most_bytes = ANSWER_MOST,
+                .most_held = ANSWERS_MOST,
                 .tick = show_progress,
                 .ctx = fleet,
         };

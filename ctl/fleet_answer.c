@@ -2,6 +2,7 @@
 /* Exit status and output of ssh and of the tool over there, understood; see fleet_answer.h. */
 #include "ctl/fleet_answer.h"
 
+#include "common/frame_scan.h"
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/times.h"
@@ -160,7 +161,28 @@ static void take_json(struct fleet_answer *answer, const struct fleet_task *task
                 no_answer(answer, out);
 }
 
-static void take_ended(struct fleet_answer *answer, const struct fleet_task *task, bool json)
+static void crowded(struct fleet_answer *answer)
+{
+        answer->exit = EXIT_FAILED;
+        (void)cause_set(&answer->cause, CAUSE_TOO_LARGE,
+                        "the answers are too long together, and this is one of the longest");
+        cause_remedy(&answer->cause, "ask fewer hosts, or it alone: emailsecctl -H %s status",
+                     answer->station);
+}
+
+/* A value takes far more memory than its text may be long: "{},". */
+static bool has_more_values(const struct buf *out, size_t *values)
+{
+        struct frame_scan scan = { 0 };
+        frame_scan_reset(&scan);
+        frame_scan_bytes(&scan, buf_bytes(out), out->len);
+        if (scan.values > *values)
+                return true;
+        *values -= scan.values;
+        return false;
+}
+
+static void take_ended(struct fleet_answer *answer, const struct fleet_task *task, bool json, size_t *values)
 {
         scoped(scoped_free) char *out = copy_bytes((const char *)buf_bytes(&task->out), task->out.len);
         scoped(scoped_free) char *err = copy_bytes((const char *)buf_bytes(&task->err), task->err.len);
@@ -172,6 +194,8 @@ static void take_ended(struct fleet_answer *answer, const struct fleet_task *tas
                 cause_remedy(&answer->cause, "apt install openssh-client");
         } else if (task->status == NO_COMMAND || task->status == NOT_EXECUTABLE)
                 no_tool(answer, task->status);
+        else if (json && has_more_values(&task->out, values))
+                crowded(answer);
         else if (json)
                 take_json(answer, task, out, err);
         else if (task->status != 0)
@@ -186,14 +210,17 @@ static void take_ended(struct fleet_answer *answer, const struct fleet_task *tas
 }
 
 void fleet_answer_take(struct fleet_answer *answer, const char *station, const struct fleet_task *task,
-                       bool json, int64_t timeout_ms)
+                       bool json, int64_t timeout_ms, size_t *values)
 {
         char time[32];
         duration_exact(timeout_ms / 1000, time);
         *answer = (struct fleet_answer){ .station = station, .text = copy_text(""), .notes = copy_text("") };
         switch (task->end) {
         case FLEET_ENDED:
-                take_ended(answer, task, json);
+                take_ended(answer, task, json, values);
+                return;
+        case FLEET_CROWDED:
+                crowded(answer);
                 return;
         case FLEET_TOO_SLOW:
                 answer->exit = EXIT_NO_DAEMON;

@@ -18,9 +18,10 @@ struct fleet_answer {
         int rank;            /* the view's: what is worse comes first */
 };
 
-/* `json`: it was asked for JSON. */
+/* `json`: it was asked for JSON. `values`: how many of JSON may be kept yet of all answers; less those of
+ * this one, or where it has more, it is not taken. */
 void fleet_answer_take(struct fleet_answer *answer, const char *station, const struct fleet_task *task,
-                       bool json, int64_t timeout_ms);
+                       bool json, int64_t timeout_ms, size_t *values);
 /* Its JSON is none that the command gives: a failure, as words would be. */
 void fleet_answer_is_none(struct fleet_answer *answer);
 void fleet_answer_done(struct fleet_answer *answer);

@@ -139,6 +139,8 @@ static void finish(struct fleet_task *task, enum fleet_end end)
         close_fd(&task->err_fd);
         task->pid = 0;
         task->end = end;
+        if (end != FLEET_ENDED)
+                buf_free(&task->out);
 }
 
 void fleet_task_done(struct fleet_task *task)
@@ -152,7 +154,7 @@ void fleet_task_done(struct fleet_task *task)
 struct fleet_state {
         const struct fleet_order *order;
         struct fleet_task *tasks;
-        size_t count, next, ended;
+        size_t count, next, ended, held;
         size_t *running; /* places in tasks */
         size_t running_count;
         struct pollfd *fds;
@@ -189,6 +191,38 @@ static enum fleet_end look_at(struct fleet_task *task, const struct pollfd *fds,
                                        : FLEET_WAITS;
 }
 
+static size_t held_by(const struct fleet_task *task)
+{
+        return task->out.size + task->err.size;
+}
+
+/* Where all of it is too much, what those hold that printed most is dropped: none that is brief suffers by
+ * one that is not. One that still runs ends at its next turn. */
+static void make_room(struct fleet_state *run)
+{
+        while (run->held > run->order->most_held) {
+                struct fleet_task *most = run->tasks;
+                for (size_t i = 1; i < run->next; i++)
+                        if (held_by(&run->tasks[i]) > held_by(most))
+                                most = &run->tasks[i];
+                run->held -= held_by(most);
+                fleet_task_done(most);
+                most->end = FLEET_CROWDED;
+        }
+}
+
+/* Takes what is there of one; true: it goes on. */
+static bool turn(struct fleet_state *run, struct fleet_task *task, const struct pollfd *fds, int64_t now)
+{
+        size_t before = held_by(task);
+        enum fleet_end end = task->end == FLEET_CROWDED ? FLEET_CROWDED : look_at(task, fds, now);
+        if (end != FLEET_WAITS)
+                finish(task, end);
+        run->held = run->held - before + held_by(task);
+        make_room(run);
+        return end == FLEET_WAITS;
+}
+
 static void wait_once(struct fleet_state *run)
 {
         int64_t now = now_ms(), until = now + TICK_MS;
@@ -206,13 +240,10 @@ static void wait_once(struct fleet_state *run)
                 return;
         for (size_t i = 0; i < run->running_count; i++) {
                 struct fleet_task *task = &run->tasks[run->running[i]];
-                enum fleet_end end = look_at(task, &run->fds[FDS * i], now);
-                if (end == FLEET_WAITS) {
+                if (turn(run, task, &run->fds[FDS * i], now))
                         run->running[kept++] = run->running[i];
-                } else {
-                        finish(task, end);
+                else
                         run->ended++;
-                }
         }
         run->running_count = kept;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Programs run side by side, a bounded number at one time, each with a deadline and a bound on what it may
- * print: whatever one of them does, the others go on. They have no terminal, so that none can ask anything.
+ * print, and all of them together with another: whatever one of them does, the others go on. They have no
+ * terminal, so that none can ask anything.
  */
 #pragma once
 
@@ -12,6 +13,7 @@ enum fleet_end {
         FLEET_ENDED, /* by itself; `status` */
         FLEET_TOO_SLOW,
         FLEET_TOO_LONG, /* what it printed */
+        FLEET_CROWDED,  /* all together printed too much, and it was the one that held most */
         FLEET_STOPPED,  /* by a signal to this process */
         FLEET_FAILED,   /* could not be started; `status` is the errno */
 };
@@ -31,6 +33,7 @@ struct fleet_order {
         size_t parallel;
         int64_t timeout_ms; /* of each */
         size_t most_bytes;  /* of each one's output */
+        size_t most_held;   /* bytes for all that was printed */
         /* After each end and about every second; tasks are in their order. */
         void (*tick)(void *ctx, const struct fleet_task *tasks, size_t count, size_t ended);
         void *ctx;

@@ -37,6 +37,8 @@ older*) printf 'emailsecctl: unknown option --new\n  what to do: emailsecctl --h
 motd*) printf 'Welcome to %s\033[31m\n[]\n' "$host" ;;
 object*) echo '{"some": "thing"}' ;;
 flood*) yes | head -c 80000000 ;;
+heavy*) head -c 60000000 /dev/zero | tr '\0' x ;;
+dense*) printf '[0'; yes ,0 | head -n 4100000 | tr -d '\n'; echo ']' ;;
 spews*) for _ in 1 2 3 4; do cat /dev/zero >&2 & done; wait ;;
 shared*) sleep 600 & cat "$here/$host" ;;
 *) if [ -S "$here/$host.socket" ]; then
@@ -151,6 +153,19 @@ def test_one_that_never_ceases_to_complain(fleet):
     assert code == 3 and time.monotonic() - begun < 20
     assert "did not answer in 1s" in answers["spews"]["error"]["text"] and answers["well"]["error"] is None
     until(lambda: fleet.left() == [])
+
+
+def test_many_that_print_much_are_too_much_together(fleet):
+    """Each for itself would do."""
+    heavy = [f"heavy{n}" for n in range(7)]
+    fleet.says("well1", status_of("ok"))
+    fleet.says("well2", status_of("ok"))
+    answers, code, _ = fleet.json("-H", ",".join(["well1", "dense", *heavy, "well2"]), "status")
+    assert code == 1 and answers["well1"]["error"] is None and answers["well2"]["error"] is None
+    told = [host for host, answer in answers.items() if answer["error"] and "too long together" in answer["error"]["text"]]
+    assert "dense" in told and 3 <= len(told) - 1 < 7, answers.keys()
+    assert all(f"emailsecctl -H {host}" in answers[host]["error"]["remedy"] for host in told)
+    assert all("is no answer: xxx" in answers[host]["error"]["text"] for host in heavy if host not in told)
 
 
 def test_status_of_stations_worst_first(fleet):
