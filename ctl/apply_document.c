@@ -6,7 +6,6 @@
 #include "common/properties.h"
 #include "ctl/call.h"
 #include "ctl/show.h"
-#include "ctl/stations.h"
 
 #include <strings.h>
 
@@ -77,18 +76,23 @@ static bool is_part_of(const char *key, const char *station)
         return same_text(key, station) || strcasecmp(key, host) == 0; /* names of hosts have no case */
 }
 
-const char *apply_document_other(const json_t *document, char *const *stations, size_t count)
+static bool is_part_of_one(const char *key, const struct stations *stations)
+{
+        for (size_t i = 0; i < stations->count; i++)
+                if (is_part_of(key, stations->names[i]))
+                        return true;
+        return false;
+}
+
+json_t *apply_document_others(const json_t *document, const struct stations *stations,
+                              const struct stations *more)
 {
         const char *key;
-        json_t *part;
-        json_object_foreach(json_object_get(document, "hosts"), key, part) {
-                bool found = false;
-                for (size_t i = 0; i < count && !found; i++)
-                        found = is_part_of(key, stations[i]);
-                if (!found)
-                        return key;
-        }
-        return NULL;
+        json_t *part, *others = json_array();
+        json_object_foreach(json_object_get(document, "hosts"), key, part)
+                if (!is_part_of_one(key, stations) && !is_part_of_one(key, more))
+                        (void)json_array_append_new(others, json_string(key));
+        return others;
 }
 
 static int merge(json_t *accounts, const json_t *part, const char *key, struct cause *cause)

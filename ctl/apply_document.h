@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "common/cause.h"
+#include "ctl/stations.h"
 
 #include <jansson.h>
 
@@ -22,5 +22,6 @@ json_t *apply_document_accounts(const json_t *document) must_use;
 /* What a station gets: its part goes by the name it was given here, or by its host alone. NULL with a cause.
  */
 json_t *apply_document_for(const json_t *document, const char *station, struct cause *cause) must_use;
-/* The first host of the document that none of the stations is; NULL: none. Borrowed. */
-const char *apply_document_other(const json_t *document, char *const *stations, size_t count);
+/* The parts that would go nowhere: keys of its hosts that fit none of these stations. The caller decrefs. */
+json_t *apply_document_others(const json_t *document, const struct stations *stations,
+                              const struct stations *more) must_use;

@@ -56,8 +56,9 @@ const struct command commands[] = {
         { "account export", "[NAME...]", "accounts as JSON, without secrets", NULL, run_account_export,
           COMMAND_FLEET },
         { "account apply", "FILE|-", "make the station match exported accounts",
-          OPTIONS({ .name = "dry-run", .help = "only show what would change" }), run_account_apply,
-          COMMAND_FLEET },
+          OPTIONS({ .name = "dry-run", .help = "only show what would change" },
+                  { .name = "partial", .help = "the file may have parts for hosts that are not named" }),
+          run_account_apply, COMMAND_FLEET },
 
         { "property list", "outgoing|incoming|service", "what an account, or the service, can be told", NULL,
           run_property_list, COMMAND_FLEET },

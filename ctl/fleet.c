@@ -3,6 +3,7 @@
 #include "ctl/fleet.h"
 
 #include "common/limits.h"
+#include "common/printable.h"
 #include "common/times.h"
 #include "ctl/apply_document.h"
 #include "ctl/call.h"
@@ -35,7 +36,8 @@ struct fleet {
         struct tool *tool;
         const struct fleet_view *view;
         bool json; /* asked of the stations */
-        struct stations stations;
+        struct stations stations,
+                others;   /* others: of the file of hosts, outside the groups that are meant */
         json_t *document; /* of account apply */
         size_t parallel;
         int64_t timeout_ms;
@@ -83,7 +85,8 @@ static int read_stations(struct fleet *fleet)
         for (size_t i = 0; i < tool->host_list_count; i++)
                 if (stations_add_list(&fleet->stations, tool->host_list[i], &cause) < 0)
                         return tell_usage(tool, "%s", cause.text);
-        if (tool->hosts && stations_add_file(&fleet->stations, tool->hosts, tool->hosts_group, &cause) < 0)
+        if (tool->hosts &&
+            stations_add_file(&fleet->stations, tool->hosts, tool->hosts_group, &fleet->others, &cause) < 0)
                 return tell_cause(&cause);
         if (!fleet->stations.count)
                 return tell_usage(tool, "%s names no host", tool->hosts);
@@ -103,6 +106,29 @@ static int check_command(const struct fleet *fleet)
         return EXIT_DONE;
 }
 
+/* A part that fits no host would leave one that is misspelled with the common accounts alone. */
+static int check_parts(const struct fleet *fleet, const char *path)
+{
+        struct cause cause = { 0 };
+        if (tool_has(fleet->tool, "partial"))
+                return EXIT_DONE;
+        scoped(scoped_json) json_t *unmet =
+                apply_document_others(fleet->document, &fleet->stations, &fleet->others);
+        size_t count = json_array_size(unmet);
+        if (!count)
+                return EXIT_DONE;
+        for (size_t i = 0; i < count; i++) {
+                scoped(scoped_free) char *safe = printable_text(json_string_value(json_array_get(unmet, i)));
+                fprintf(stderr, "%s: the part of '%s' is for none of these hosts\n", path, safe);
+        }
+        (void)cause_set(&cause, CAUSE_INVALID,
+                        "%zu %s of %s %s for no host that is named: nothing was applied", count,
+                        count == 1 ? "part" : "parts", path, count == 1 ? "is" : "are");
+        cause_remedy(&cause,
+                     "correct the names; or where only some hosts of the file are meant, add --partial");
+        return tell_cause(&cause);
+}
+
 static int read_document(struct fleet *fleet)
 {
         const char *path = tool_word(fleet->tool, 0);
@@ -114,15 +140,11 @@ static int read_document(struct fleet *fleet)
         fleet->document = apply_document_read(path, &cause);
         if (!fleet->document)
                 return tell_cause(&cause);
-        const char *other =
-                apply_document_other(fleet->document, fleet->stations.names, fleet->stations.count);
-        if (other && !fleet->tool->quiet)
-                fprintf(stderr, "warning: %s has a part for %s, which is not among these hosts\n", path,
-                        other);
-        return EXIT_DONE;
+        return check_parts(fleet, path);
 }
 
-/* The same words for all, quoted for the shell over there; FILE of apply becomes standard input. */
+/* The same words for all, quoted for the shell over there; FILE of apply becomes standard input, and what
+ * hosts are meant is not for them. */
 static void make_words(struct fleet *fleet, int argc, char **argv)
 {
         const struct tool *tool = fleet->tool;
@@ -132,7 +154,7 @@ static void make_words(struct fleet *fleet, int argc, char **argv)
         if (fleet->json && !tool->json)
                 fleet->words[fleet->word_count++] = shell_quoted("--json");
         for (int i = 1; i < argc; i++)
-                if (argv[i])
+                if (argv[i] && (argv[i] == file || !same_text(argv[i], "--partial")))
                         fleet->words[fleet->word_count++] = shell_quoted(argv[i] == file ? "-" : argv[i]);
         if (tool->bare)
                 fleet->words[fleet->word_count++] = shell_quoted("status");
@@ -308,6 +330,7 @@ static void fleet_done(struct fleet *fleet)
         free(fleet->answers);
         json_decref(fleet->document);
         stations_free(&fleet->stations);
+        stations_free(&fleet->others);
 }
 
 static int run(struct fleet *fleet, int argc, char **argv)

@@ -81,7 +81,7 @@ int stations_add_list(struct stations *stations, const char *list, struct cause 
 /* ---- a file ---- */
 
 struct reading {
-        struct stations *stations;
+        struct stations *stations, *others;
         const char *groups; /* wanted; NULL: all */
         bool inside;        /* lines of now are wanted */
         char *known;        /* names of groups, for who names another */
@@ -138,7 +138,11 @@ static int read_line(struct reading *reading, char *line, struct cause *cause)
                 return 0;
         if (line[0] == '[')
                 return begin_group(reading, line, cause);
-        return reading->inside ? add(reading->stations, line, cause) : 0;
+        if (reading->inside)
+                return add(reading->stations, line, cause);
+        struct cause ignored; /* a line of a group that is not meant is no matter of this run */
+        (void)add(reading->others, line, &ignored);
+        return 0;
 }
 
 static int check_groups(const struct reading *reading, const char *path, struct cause *cause)
@@ -180,10 +184,13 @@ static int read_lines(struct reading *reading, FILE *file, const char *path, str
         return check_groups(reading, path, cause);
 }
 
-int stations_add_file(struct stations *stations, const char *path, const char *groups, struct cause *cause)
+int stations_add_file(struct stations *stations, const char *path, const char *groups,
+                      struct stations *others, struct cause *cause)
 {
         bool input = same_text(path, "-");
-        struct reading reading = { .stations = stations, .groups = groups, .inside = !groups };
+        struct reading reading = {
+                .stations = stations, .others = others, .groups = groups, .inside = !groups
+        };
         FILE *file = input ? stdin : fopen(path, "re");
         if (!file) {
                 (void)cause_set(cause, CAUSE_NOT_FOUND, "cannot open %s: %s", path, strerror(errno));

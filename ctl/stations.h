@@ -17,9 +17,10 @@ void stations_free(struct stations *stations);
 
 /* "A,B,C". -1 with a cause when one of them is no host, or there are too many. */
 int stations_add_list(struct stations *stations, const char *list, struct cause *cause) must_use;
-/* The hosts of a file ("-": standard input); `groups`: of these groups ("a,b") only, NULL: all. Lines of
- * "[NAME]" begin a group, "#" a comment. -1 with a cause that has file and line. */
-int stations_add_file(struct stations *stations, const char *path, const char *groups, struct cause *cause)
-        must_use;
+/* The hosts of a file ("-": standard input); `groups`: of these groups ("a,b") only, NULL: all; those of
+ * other groups are added to `others`, those of its lines that are hosts. Lines of "[NAME]" begin a group, "#"
+ * a comment. -1 with a cause that has file and line. */
+int stations_add_file(struct stations *stations, const char *path, const char *groups,
+                      struct stations *others, struct cause *cause) must_use;
 /* The host alone: without "ssh://", user and port. The caller frees. */
 char *station_host(const char *name) must_use;
