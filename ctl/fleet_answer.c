@@ -205,7 +205,7 @@ static void take_ended(struct fleet_answer *answer, const struct fleet_task *tas
         scoped(scoped_free) char *warning = line_after(err, "warning: ");
         if (warning && !answer->cause.code) {
                 free(answer->notes);
-                answer->notes = take(warning);
+                answer->notes = printable_text(warning);
         }
 }
 

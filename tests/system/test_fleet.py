@@ -37,6 +37,8 @@ older*) printf 'emailsecctl: unknown option --new\n  what to do: emailsecctl --h
 motd*) printf 'Welcome to %s\033[31m\n[]\n' "$host" ;;
 object*) echo '{"some": "thing"}' ;;
 flood*) yes | head -c 80000000 ;;
+paints*) printf 'warning: \033[2J\n' >&2; cat "$here/$host" ;;
+fails*) printf 'emailsecctl: \033[2J\n  what to do: \033[2J\n' >&2; exit 1 ;;
 heavy*) head -c 60000000 /dev/zero | tr '\0' x ;;
 dense*) printf '[0'; yes ,0 | head -n 4100000 | tr -d '\n'; echo ']' ;;
 spews*) for _ in 1 2 3 4; do cat /dev/zero >&2 & done; wait ;;
@@ -153,6 +155,13 @@ def test_one_that_never_ceases_to_complain(fleet):
     assert code == 3 and time.monotonic() - begun < 20
     assert "did not answer in 1s" in answers["spews"]["error"]["text"] and answers["well"]["error"] is None
     until(lambda: fleet.left() == [])
+
+
+def test_what_a_station_says_does_not_reach_the_terminal_as_it_is(fleet):
+    fleet.says("paints", status_of("ok"))
+    for words in (("status",), ("reload",)):
+        done = fleet.run("-H", "paints,fails", *words)
+        assert "warning: paints: \\x1b[2J" in done.err and "\033" not in done.err + done.out, done.err
 
 
 def test_many_that_print_much_are_too_much_together(fleet):
