@@ -26,6 +26,7 @@ static struct {
         struct minute ring[HISTORY_MINUTES];
         size_t begin, count;
         uint32_t begun;            /* the minute under way */
+        struct minute resumed;     /* its beginning, before the daemon was started again; else zero */
         struct work_counts before; /* as it began */
         struct timer *timer;
         char *path; /* NULL: there is no file */
@@ -56,6 +57,22 @@ static uint32_t percentile(uint32_t handshakes, unsigned percent)
         return 0;
 }
 
+/* Of handshakes the times of the greater number. */
+static void add_resumed(struct minute *minute)
+{
+        const struct minute *resumed = &history.resumed;
+
+        if (resumed->handshakes > minute->handshakes) {
+                minute->p50_ms = resumed->p50_ms;
+                minute->p95_ms = resumed->p95_ms;
+        }
+        minute->sent = less((uint64_t)minute->sent + resumed->sent, 0);
+        minute->received = less((uint64_t)minute->received + resumed->received, 0);
+        minute->deferred = less((uint64_t)minute->deferred + resumed->deferred, 0);
+        minute->failed = less((uint64_t)minute->failed + resumed->failed, 0);
+        minute->handshakes = less((uint64_t)minute->handshakes + resumed->handshakes, 0);
+}
+
 static struct minute minute_so_far(void)
 {
         const struct work_counts *before = &history.before;
@@ -74,6 +91,7 @@ static struct minute minute_so_far(void)
         };
         minute.p50_ms = percentile(minute.handshakes, 50);
         minute.p95_ms = percentile(minute.handshakes, 95);
+        add_resumed(&minute);
         return minute;
 }
 
@@ -103,9 +121,16 @@ static void append(const struct minute *minute)
                 history.begin = (history.begin + 1) % HISTORY_MINUTES;
 }
 
+/* One that is there already, from before a restart or before the clock was set back, goes on. */
 static void begin_minute(void)
 {
         history.begun = minute_now();
+        history.resumed = (struct minute){ 0 };
+        for (size_t i = 0; i < history.count; i++) {
+                const struct minute *one = &history.ring[(history.begin + i) % HISTORY_MINUTES];
+                if (one->begun == history.begun)
+                        history.resumed = *one;
+        }
         forget_other_times(history.begun);
         history.before = work_counts;
         timer_set(history.timer, (int64_t)(MINUTE - loop_wall() % MINUTE) * 1000);

@@ -112,6 +112,28 @@ START_TEST(a_restart_keeps_what_is_of_the_last_day)
 }
 END_TEST
 
+START_TEST(a_restart_within_a_minute_loses_nothing_of_it)
+{
+        work_counts.sent += 7;
+        work_counts.handshakes[0] += 2;
+        again(1);
+        work_counts.sent += 1;
+        again(2);
+        json_t *samples = history_json(HISTORY_MINUTES);
+        ck_assert_uint_eq(json_array_size(samples), 1);
+        ck_assert_int_eq(number(samples, 0, "sent"), 8);
+        ck_assert_int_eq(number(samples, 0, "handshakes"), 2);
+        ck_assert(json_is_integer(json_object_get(json_array_get(samples, 0), "handshakeP50")));
+        json_decref(samples);
+        loop_advance(60 * 1000);
+        samples = history_json(HISTORY_MINUTES);
+        ck_assert_uint_eq(json_array_size(samples), 2);
+        ck_assert_int_eq(number(samples, 0, "sent"), 8);
+        ck_assert_int_eq(number(samples, 1, "sent"), 0);
+        json_decref(samples);
+}
+END_TEST
+
 /* As without a battery: the clock begins anywhere, and is set once the network is there. */
 START_TEST(a_clock_that_is_set_makes_no_day_of_years)
 {
@@ -194,6 +216,7 @@ int main(void)
         tcase_add_test(tests, a_minute_has_what_happened_in_it);
         tcase_add_test(tests, a_day_is_kept_and_no_more);
         tcase_add_test(tests, a_restart_keeps_what_is_of_the_last_day);
+        tcase_add_test(tests, a_restart_within_a_minute_loses_nothing_of_it);
         tcase_add_test(tests, a_clock_that_is_set_makes_no_day_of_years);
         tcase_add_test(tests, a_clock_that_is_set_back_leaves_them_in_order);
         tcase_add_test(tests, a_file_of_something_else_is_nothing);
