@@ -2,7 +2,6 @@
 """The simulator in short: a history replays to the byte, some fresh ones are well, and those that once were not."""
 
 import os
-import zlib
 
 import pytest
 import simulate
@@ -15,16 +14,6 @@ def seeds_that_found_something():
     with open(os.path.join(os.path.dirname(__file__), "found")) as lines:
         words = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     return [(int(one[0]), int(one[1]), one[2:]) for one in words]
-
-
-def commit_number():
-    """Other histories for each state of the sources, the same ones for the same state."""
-    sum_ = 0
-    for folder, _, names in sorted(os.walk(os.path.join(simulate.TOP, "daemon"))):
-        for name in sorted(names):
-            with open(os.path.join(folder, name), "rb") as source:
-                sum_ = zlib.crc32(source.read(), sum_)
-    return sum_
 
 
 def test_a_history_replays_to_the_byte():
@@ -42,7 +31,7 @@ def test_a_feature_that_is_off_moves_no_other():
 
 
 def test_fresh_histories_are_well():
-    first = commit_number() * 1000
+    first = simulate.seed_of_commit()
     for seed in range(first, first + 3):
         history = simulate.History(seed, SHORT)
         assert history.well, f"{history.what}\n{history.command()}"
