@@ -21,6 +21,7 @@ struct record { /* of an entry of the Allowed Hosts that somebody decided */
         enum standing standing;
         bool calling;
         enum witness_word asked;
+        unsigned prunes; /* the office's when it was asked */
         struct record *next;
 };
 
@@ -28,6 +29,7 @@ struct office {
         struct record *records;
         char plant[65]; /* fingerprint of the imported authority; "": not imported */
         bool visiting;
+        unsigned prunes; /* begun and answered */
 };
 static struct office *office;
 
@@ -121,8 +123,8 @@ static void decided(void *ctx, json_t *reply, const char *error)
                 return;
         unsure_about(record->host);
         record->standing = record->asked == WORD_APPROVED ? STANDS_APPROVED : STANDS_REJECTED;
-        if (record->asked == WORD_DELETED)
-                record->standing = STANDS_UNSURE;
+        if (record->asked == WORD_DELETED || record->prunes != office->prunes)
+                record->standing = STANDS_UNSURE; /* answers come in another order than they were made */
         if (record->asked != WORD_APPROVED)
                 witness_decides(record->host, record->port, record->fingerprint, 0, record->asked);
 }
@@ -142,6 +144,7 @@ static void decide(json_t *entry, enum witness_word word)
         record->calling = true;
         record->standing = STANDS_UNSURE;
         record->asked = word;
+        record->prunes = office->prunes;
         if (word == WORD_APPROVED) {
                 json_object_set_new(what, "fingerprint", json_string(record->fingerprint));
                 witness_decides(record->host, record->port, record->fingerprint, record->problems, word);
@@ -183,6 +186,7 @@ static void pruned(void *ctx, json_t *reply, const char *error)
         (void)ctx;
         (void)error;
         unsure_about(NULL);
+        office->prunes++;
         history("decider", "prunes: %s", reply ? "done" : "not done");
 }
 
@@ -202,6 +206,7 @@ static void listed(void *ctx, json_t *reply, const char *error)
                         look_at(entry);
         if (world_is_honest() || (feature("people.prune", 50) && chance_permille("decider", 100))) {
                 unsure_about(NULL);
+                office->prunes++;
                 station_call(TRUST_METHOD "Prune", json_object(), NULL, 0, pruned, NULL);
         }
 }

@@ -285,7 +285,12 @@ def by_a_place(wait):
     outgoing(wait.station, wait.new_sink())
     queued = wait.mail()
     until(lambda: wait.station.account("a")["waitingFor"])
-    wait.interposed.pass_time(45)     # nobody is told of a short wait for a place
+
+    def is_told():      # of no short wait for a place; it is looked at once a minute
+        wait.interposed.pass_time(75)
+        return "MaxSessions allows are taken" in wait.station.log()
+
+    until(is_told)
     return queued
 
 
@@ -365,6 +370,7 @@ def test_a_place_that_is_raised_is_taken_at_once(interposed, new_sink, certifica
     queued = by_a_place(wait)
     advice = " ".join(wait.station.ctl("status").out.split())
     assert "MaxSessions allows are taken; 1 message waits: raise it in emailsecd.conf, then: emailsecctl reload" in advice
+    wait.station.wait_event("account.waiting", account="a", reason="place")
     wait.station.write_config({"Limits.MaxSessions": 9})
     wait.station.ctl("reload")
     assert wait.station.wait_message(queued)["state"] == "sent"
