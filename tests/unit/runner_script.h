@@ -176,6 +176,7 @@ static inline void runner_close(void)
 {
         tokens_close();
         free(take(asked));
+        script_forget_words();
         settle();
         ck_assert_uint_eq(net.open, 0);
         ck_assert_uint_eq(account->users, 1); /* ours: nobody else is left who would have to let go */

@@ -56,8 +56,28 @@ static void script_touch(struct session *session);
 struct script_words {
         handle_id session;
         struct timer *timer;
+        struct script_words *next;
         char text[4096];
 };
+static struct script_words *script_under_way;
+
+static void script_words_done(struct script_words *words)
+{
+        struct script_words **at = &script_under_way;
+
+        while (*at != words)
+                at = &(*at)->next;
+        *at = words->next;
+        timer_free(words->timer);
+        free(words);
+}
+
+/* At the end of a case, before the loop's. */
+static inline void script_forget_words(void)
+{
+        while (script_under_way)
+                script_words_done(script_under_way);
+}
 
 static void script_words_come(void *ctx)
 {
@@ -68,8 +88,7 @@ static void script_words_come(void *ctx)
                 must(buf_append_text(&session->said, words->text) == 0);
                 script_touch(session);
         }
-        timer_free(words->timer);
-        free(words);
+        script_words_done(words);
 }
 
 /* The server says this, line ends included. */
@@ -84,6 +103,8 @@ static inline void server_says(struct session *session, const char *format, ...)
         va_end(args);
         must(len < (int)sizeof words->text);
         words->session = session->self;
+        words->next = script_under_way;
+        script_under_way = words;
         words->timer = timer_new(script_words_come, words);
         if (net.far_ms)
                 timer_set(words->timer, net.far_ms);
