@@ -54,7 +54,7 @@ def pytest_testnodedown(node):
 def is_whole(config):
     """True when nothing was left out but what is slow or cannot be had here."""
     return users.IS_ROOT and [os.path.realpath(path) for path in config.args] == [os.path.dirname(os.path.abspath(__file__))] \
-        and not any(config.getoption(name) for name in ("keyword", "markexpr", "deselect", "ignore", "lf"))
+        and not any(config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "ignore", "lf"))
 
 
 @pytest.hookimpl(trylast=True)
