@@ -32,6 +32,11 @@ static struct {
         char *path; /* NULL: there is no file */
 } history;
 
+static struct minute *minute_at(size_t index)
+{
+        return &history.ring[(history.begin + index) % HISTORY_MINUTES];
+}
+
 static uint32_t minute_now(void)
 {
         return (uint32_t)(loop_wall() / MINUTE);
@@ -100,12 +105,12 @@ static struct minute minute_so_far(void)
 static void forget_other_times(uint32_t begun)
 {
         while (history.count) {
-                uint32_t newest = history.ring[(history.begin + history.count - 1) % HISTORY_MINUTES].begun;
+                uint32_t newest = minute_at(history.count - 1)->begun;
                 if (newest < begun)
                         break;
                 history.count--;
         }
-        while (history.count && begun - history.ring[history.begin].begun > HISTORY_MINUTES) {
+        while (history.count && begun - minute_at(0)->begun > HISTORY_MINUTES) {
                 history.begin = (history.begin + 1) % HISTORY_MINUTES;
                 history.count--;
         }
@@ -114,20 +119,21 @@ static void forget_other_times(uint32_t begun)
 static void append(const struct minute *minute)
 {
         forget_other_times(minute->begun);
-        history.ring[(history.begin + history.count) % HISTORY_MINUTES] = *minute;
+        *minute_at(history.count) = *minute;
         if (history.count < HISTORY_MINUTES)
                 history.count++;
         else
                 history.begin = (history.begin + 1) % HISTORY_MINUTES;
 }
 
-/* One that is there already, from before a restart or before the clock was set back, goes on. */
+/* One that is there already, from before a restart, before the clock was set back or because the timer was
+ * early, goes on. */
 static void begin_minute(void)
 {
         history.begun = minute_now();
         history.resumed = (struct minute){ 0 };
         for (size_t i = 0; i < history.count; i++) {
-                const struct minute *one = &history.ring[(history.begin + i) % HISTORY_MINUTES];
+                const struct minute *one = minute_at(i);
                 if (one->begun == history.begun)
                         history.resumed = *one;
         }
@@ -136,13 +142,17 @@ static void begin_minute(void)
         timer_set(history.timer, (int64_t)(MINUTE - loop_wall() % MINUTE) * 1000);
 }
 
+static void end_minute(void)
+{
+        struct minute minute = minute_so_far();
+
+        append(&minute);
+}
+
 static void minute_over(void *ctx)
 {
         (void)ctx;
-        if (minute_now() != history.begun) { /* else the timer was early */
-                struct minute minute = minute_so_far();
-                append(&minute);
-        }
+        end_minute();
         begin_minute();
 }
 
@@ -171,8 +181,7 @@ json_t *history_json(size_t minutes)
         size_t past = minutes > 1 ? minutes - 1 : 0;
 
         for (size_t i = past < history.count ? history.count - past : 0; i < history.count; i++)
-                (void)json_array_append_new(
-                        list, minute_json(&history.ring[(history.begin + i) % HISTORY_MINUTES]));
+                (void)json_array_append_new(list, minute_json(minute_at(i)));
         (void)json_array_append_new(list, minute_json(&present));
         return list;
 }
@@ -213,8 +222,7 @@ static void write_history(void)
         int failed = buf_append(&file, mark, sizeof mark);
 
         for (size_t i = 0; i < history.count && !failed; i++)
-                failed = buf_append(&file, &history.ring[(history.begin + i) % HISTORY_MINUTES],
-                                    sizeof *history.ring);
+                failed = buf_append(&file, minute_at(i), sizeof *history.ring);
         if (!failed)
                 replace_file_later(history.path, buf_bytes(&file), file.len, NULL, NULL);
         buf_free(&file);
@@ -235,8 +243,7 @@ void history_close(void)
         if (!history.timer)
                 return;
         timer_free(take(history.timer));
-        struct minute present = minute_so_far();
-        append(&present);
+        end_minute();
         if (history.path)
                 write_history();
         free(take(history.path));

@@ -67,6 +67,25 @@ START_TEST(a_minute_has_what_happened_in_it)
 }
 END_TEST
 
+START_TEST(a_minute_goes_on_when_its_timer_is_early)
+{
+        work_counts.sent += 3;
+        loop_advance(30 * 1000);
+        loop_freeze(30 * 1000, BEGIN + 20); /* set back */
+        loop_advance(30 * 1000);
+        json_t *samples = history_json(HISTORY_MINUTES);
+        ck_assert_uint_eq(json_array_size(samples), 1);
+        ck_assert_int_eq(number(samples, 0, "sent"), 3);
+        json_decref(samples);
+        loop_advance(60 * 1000);
+        samples = history_json(HISTORY_MINUTES);
+        ck_assert_uint_eq(json_array_size(samples), 2);
+        ck_assert_int_eq(number(samples, 0, "sent"), 3);
+        ck_assert_int_eq(number(samples, 1, "sent"), 0);
+        json_decref(samples);
+}
+END_TEST
+
 START_TEST(a_day_is_kept_and_no_more)
 {
         for (int minute = 0; minute < 2 * HISTORY_MINUTES; minute++) {
@@ -214,6 +233,7 @@ int main(void)
 
         tcase_add_checked_fixture(tests, up, down);
         tcase_add_test(tests, a_minute_has_what_happened_in_it);
+        tcase_add_test(tests, a_minute_goes_on_when_its_timer_is_early);
         tcase_add_test(tests, a_day_is_kept_and_no_more);
         tcase_add_test(tests, a_restart_keeps_what_is_of_the_last_day);
         tcase_add_test(tests, a_restart_within_a_minute_loses_nothing_of_it);
