@@ -82,6 +82,15 @@ ssize_t imap_work_find(struct imap_session *session, uint32_t uid)
         return found - work->items;
 }
 
+/* Appends "first:last", or "first" where that is one; how long the set is now. */
+static size_t put_range(char set[SET_SIZE], size_t used, uint32_t first, uint32_t last)
+{
+        used += (size_t)snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "", first);
+        if (last != first)
+                used += (size_t)snprintf(set + used, SET_SIZE - used, ":%u", last);
+        return used;
+}
+
 /* The next range of UIDs that follow each other, as far as one command goes. */
 static void next_range(struct imap_work *work, size_t *messages, uint64_t *bytes, uint32_t *out_first,
                        uint32_t *out_last)
@@ -107,11 +116,7 @@ static bool next_set(struct imap_work *work, char set[SET_SIZE])
                bytes < IMAP_BYTES_PER_COMMAND) {
                 uint32_t first, last;
                 next_range(work, &messages, &bytes, &first, &last);
-                int len = first == last
-                                  ? snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "", first)
-                                  : snprintf(set + used, SET_SIZE - used, "%s%u:%u", used ? "," : "", first,
-                                             last);
-                used += (size_t)len;
+                used = put_range(set, used, first, last);
         }
         return used > 0;
 }
@@ -160,10 +165,7 @@ static size_t beside_set(const struct mailbox_entry *items, size_t count, char s
                 size_t first = taken++;
                 while (taken < count && items[taken].uid == items[taken - 1].uid + 1)
                         taken++;
-                used += (size_t)snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "",
-                                         items[first].uid);
-                if (taken - first > 1)
-                        used += (size_t)snprintf(set + used, SET_SIZE - used, ":%u", items[taken - 1].uid);
+                used = put_range(set, used, items[first].uid, items[taken - 1].uid);
         }
         return taken;
 }
@@ -194,8 +196,7 @@ bool imap_work_say_refused(struct imap_session *session, const char *rest)
 
         for (; work->next < work->count && used < SET_SIZE - RANGE_SIZE; work->next++)
                 if (work->items[work->next].state == WANTED_REFUSED)
-                        used += (size_t)snprintf(set + used, SET_SIZE - used, "%s%u", used ? "," : "",
-                                                 work->items[work->next].uid);
+                        used = put_range(set, used, work->items[work->next].uid, work->items[work->next].uid);
         if (used)
                 imap_say(session, "UID FETCH %s%s", set, rest);
         return used > 0;
