@@ -14,8 +14,6 @@
 
 #include <stdio.h>
 
-/* Durable names of the clock's two values (store/fetched_table facts). */
-
 enum {
         WORD_LEAST = 2 * 60 * 60,             /* seconds beyond two rounds for which "ok" stands unproven */
         WORD_WITHOUT_RATE = 2 * 24 * 60 * 60, /* and where there are none */
@@ -221,6 +219,14 @@ void account_has_worked(struct account *account)
 void account_was_checked(const struct account *account)
 {
         kept_set_number(account->name, KEPT_LAST_CHECKED, (int64_t)loop_wall());
+}
+
+void account_count_failed(const char *name, const char *why)
+{
+        kept_add(name, KEPT_NUMBER_DISCARDED, 1);
+        work_counts.failed++;
+        kept_set_number(name, KEPT_LAST_DISCARD, (int64_t)loop_wall());
+        kept_set_text(name, KEPT_LAST_DISCARD_CAUSE, why);
 }
 
 /* Seconds after which somebody should have shown that it works. */

@@ -98,6 +98,8 @@ void account_report_failure(struct account *account, const struct cause *cause, 
  * at just now. */
 void account_has_worked(struct account *account);
 void account_was_checked(const struct account *account);
+/* A message of the account of that name has failed, for this reason. */
+void account_count_failed(const char *name, const char *why);
 /* "ok" is a word for a time: once nothing has shown it for long, it is not known any more. */
 void account_doubt_word(struct account *account);
 /* Puts the status in line with `enabled` and forgets the cause: after a change, a decision. */

@@ -164,12 +164,8 @@ static void count(struct sending *sending, const struct sending_result *result, 
                 kept_add(name, KEPT_NUMBER_SENT, 1);
                 work_counts.sent++;
         }
-        if (result->failed) {
-                kept_add(name, KEPT_NUMBER_DISCARDED, 1);
-                work_counts.failed++;
-                kept_set_number(name, KEPT_LAST_DISCARD, (int64_t)loop_wall());
-                kept_set_text(name, KEPT_LAST_DISCARD_CAUSE, reply);
-        }
+        if (result->failed)
+                account_count_failed(name, reply);
 }
 
 static void channel_words(const struct sending *sending, char *to, size_t size)

@@ -89,8 +89,6 @@ void reread_close(void)
 
 /* ---- what is missing ---- */
 
-/* Facts of the station, which is no account. */
-
 static int64_t decisions_there(void)
 {
         scoped(scoped_free) char *path = text_of("%s/allowed-hosts.json", store_directory());

@@ -31,14 +31,12 @@
 #include "daemon/session/session_limits.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
-#include "daemon/store/kept.h"
 #include "daemon/store/maildir.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 #include "daemon/tls/trust_watch.h"
-#include "daemon/work_counts.h"
 
 enum {
         MINUTE_MS = 60 * 1000,
@@ -273,10 +271,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
                 struct subject subject = { .account = name, .queue_id = id };
                 log_about(&subject, LOG_WARNING, MSG_FAILED, "%s: failed: queueLifetime of %s has passed", id,
                           name);
-                kept_add(name, KEPT_NUMBER_DISCARDED, 1);
-                work_counts.failed++;
-                kept_set_number(name, KEPT_LAST_DISCARD, (int64_t)loop_wall());
-                kept_set_text(name, KEPT_LAST_DISCARD_CAUSE, "queueLifetime has passed");
+                account_count_failed(name, "queueLifetime has passed");
                 tell_notice(one, id, name);
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
