@@ -30,8 +30,6 @@ struct missing {
         char text[MISSING_TEXT_SIZE]; /* why, of the last try */
 };
 
-/* The fact of an account that tells how many are told. */
-
 /* Seconds from the try number `tries` to the next one. */
 int64_t missing_pause(unsigned tries);
 /* Whether it is to be asked for again now. A time that lies farther ahead than its pause is one of a clock

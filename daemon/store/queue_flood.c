@@ -67,11 +67,11 @@ void queue_flood_done(struct flood *flood)
         *flood = (struct flood){ 0 };
 }
 
-static void tell(struct flood *flood, uint64_t seq, uint64_t digest, const char *address, time_t next)
+static void tell(struct flood *flood, uint64_t seq, uint64_t digest, const char *address)
 {
         flood->told = new_resized(flood->told, flood->told_count + 1, sizeof *flood->told);
         struct flood_told *told = &flood->told[flood->told_count++];
-        *told = (struct flood_told){ .address = copy_text(address), .next = next };
+        *told = (struct flood_told){ .address = copy_text(address) };
         queue_id_of(seq, told->id);
         if (digest)
                 queue_id_of(digest, told->digest);
@@ -306,7 +306,7 @@ static int make_digest(struct flood *flood, struct gathering *g, struct database
         for (size_t i = 0; i < g->count; i++) {
                 if (end_one(&g->of[i], g, db, seq, cause) < 0)
                         return -1;
-                tell(flood, g->of[i].seq, seq, g->address, 0);
+                tell(flood, g->of[i].seq, seq, g->address);
         }
         flood->gathered += g->count;
         flood->again = true;
@@ -349,7 +349,7 @@ static int put_off(struct flood *flood, const struct gathering *g, struct databa
                 text_of("waits for a digest: more than %lld messages an hour to %s (maxPerRecipient)",
                         (long long)flood->rules.most, g->address);
 
-        tell(flood, message->seq, 0, g->address, (time_t)next);
+        tell(flood, message->seq, 0, g->address);
         return db_run(db, cause,
                       "UPDATE recipient SET state = " SQL_DEFERRED
                       ", next_attempt = ?, reply = ?, enhanced = NULL"

@@ -15,7 +15,6 @@ struct flood {
         struct flood_told {                                    /* for the journal */
                 char id[QUEUE_ID_SIZE], digest[QUEUE_ID_SIZE]; /* digest: "" where it only waits now */
                 char *address;
-                time_t next;
         } *told;
         size_t told_count;
         size_t gathered; /* messages that went into a digest */

@@ -4,7 +4,6 @@
 
 #include "daemon/sha256.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 
 enum { HISTORY_KEPT = 200 };
@@ -107,8 +106,7 @@ int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const
 {
         uint8_t digest[SHA256_SIZE];
 
-        if (EVP_Digest(bytes, len, digest, NULL, sha256_algorithm(), NULL) != 1)
-                return cause_set(cause, CAUSE_INTERNAL, "SHA-256 is not available");
+        sha256_of(bytes, len, digest);
         return db_run(
                 db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
                 VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len), v_bytes(digest, sizeof digest)));
@@ -122,9 +120,8 @@ bool queue_chunk_sound(sqlite3_stmt *rows)
 
         if (sqlite3_column_type(rows, 1) == SQLITE_NULL)
                 return true;
-        return sqlite3_column_bytes(rows, 1) == SHA256_SIZE &&
-               EVP_Digest(len ? data : "", len, digest, NULL, sha256_algorithm(), NULL) == 1 &&
-               memcmp(digest, told, sizeof digest) == 0;
+        sha256_of(len ? data : "", len, digest);
+        return sqlite3_column_bytes(rows, 1) == SHA256_SIZE && memcmp(digest, told, sizeof digest) == 0;
 }
 
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,

@@ -331,10 +331,7 @@ static void batch_done(struct job *job)
         while ((write = list_take(&batch->writes)))
                 answer(write);
         free(batch);
-        pthread_mutex_lock(&waiting.lock);
-        bool more = waiting.writes.first; /* what was too many for one commit */
-        pthread_mutex_unlock(&waiting.lock);
-        if (more)
+        if (store_others_write()) /* what was too many for one commit */
                 store_wake();
 }
 
