@@ -249,7 +249,7 @@ static void put_in_order(struct fleet *fleet)
                 if (answer->cause.code)
                         answer->rank = INT32_MAX;
                 else if (fleet->view->rank && answer->result)
-                        answer->rank = fleet->view->rank(fleet->tool, answer);
+                        answer->rank = fleet->view->rank(answer);
                 worst = answer->rank > worst ? answer->rank : worst;
         }
         for (int rank = worst; placed < count;) {
@@ -364,7 +364,7 @@ static int run(struct fleet *fleet, int argc, char **argv)
 int fleet_do(struct tool *tool, int argc, char **argv)
 {
         struct fleet fleet = { .tool = tool, .view = fleet_view_of(tool->command->words) };
-        fleet.json = tool->json || fleet.view->json;
+        fleet.json = tool->json || fleet.view->fits;
         int status = run(&fleet, argc, argv);
         fleet_done(&fleet);
         return status;

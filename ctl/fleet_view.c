@@ -17,17 +17,18 @@ enum { RANK_STATUS = 10, MOST_SAID = 3 };
 
 /* ---- status ---- */
 
-/* The accounts of an answer: of a station, of several names, or the one that was named. Borrowed in *held. */
-static json_t *accounts_of(const json_t *result, json_t **held)
+/* The accounts of an answer: of a station, of several names, or the one that was named. The caller decrefs.
+ */
+static json_t *accounts_of(const json_t *result)
 {
         json_t *inside = json_object_get(result, "accounts");
         if (json_is_array(inside))
-                return *held = json_incref(inside);
+                return json_incref(inside);
         if (json_is_array(result))
-                return *held = json_incref((json_t *)(uintptr_t)result);
-        *held = json_array();
-        (void)json_array_append(*held, (json_t *)(uintptr_t)result);
-        return *held;
+                return json_incref((json_t *)(uintptr_t)result);
+        json_t *one = json_array();
+        (void)json_array_append(one, (json_t *)(uintptr_t)result);
+        return one;
 }
 
 /* Worst first. */
@@ -35,8 +36,7 @@ static const char *const states[] = { "challenge", "fault", "down", "connecting"
 
 static size_t worst_state(const json_t *result)
 {
-        scoped(scoped_json) json_t *accounts = NULL;
-        (void)accounts_of(result, &accounts);
+        scoped(scoped_json) json_t *accounts = accounts_of(result);
         size_t worst = count_of(states);
         for (size_t i = 0; i < json_array_size(accounts); i++)
                 for (size_t s = 0; s < worst; s++)
@@ -53,7 +53,7 @@ static const char *state_word(const json_t *result)
         return worst == count_of(states) ? "ok" : states[worst];
 }
 
-static int rank_status(unused_arg const struct tool *tool, const struct fleet_answer *answer)
+static int rank_status(const struct fleet_answer *answer)
 {
         const char *word = state_word(answer->result);
         for (int s = 0; s < (int)count_of(states); s++)
@@ -79,13 +79,12 @@ static void say(char **all, size_t *said, const char *name, const char *text)
 /* What is wrong there, in a line. The caller frees. */
 static char *trouble_words(const json_t *result)
 {
-        scoped(scoped_json) json_t *accounts = NULL;
+        scoped(scoped_json) json_t *accounts = accounts_of(result);
         char *all = copy_text("");
         size_t said = 0;
         const json_t *faults = json_at(result, "faults");
         for (size_t i = 0; i < json_array_size(faults); i++)
                 say(&all, &said, "", json_text(json_array_get(faults, i), "text"));
-        (void)accounts_of(result, &accounts);
         scoped(scoped_json) json_t *sorted = status_sorted(accounts, "status");
         for (size_t i = 0; i < json_array_size(sorted); i++) {
                 const json_t *account = json_array_get(sorted, i);
@@ -124,8 +123,7 @@ static json_t *status_row(const struct fleet_answer *answer)
                 json_put_text(row, "what", what);
                 return row;
         }
-        scoped(scoped_json) json_t *accounts = NULL;
-        (void)accounts_of(answer->result, &accounts);
+        scoped(scoped_json) json_t *accounts = accounts_of(answer->result);
         scoped(scoped_free) char *totals = status_totals(accounts, "status");
         scoped(scoped_free) char *what = trouble_words(answer->result);
         json_put_text(row, "state", state_word(answer->result));
@@ -185,7 +183,7 @@ static json_t *rows_of_all(const struct fleet_answer *answers, size_t count)
         return all;
 }
 
-static int rank_audit(unused_arg const struct tool *tool, const struct fleet_answer *answer)
+static int rank_audit(const struct fleet_answer *answer)
 {
         int alerts = 0;
         for (size_t i = 0; i < json_array_size(answer->result); i++)
@@ -201,7 +199,7 @@ static void show_audit(const struct tool *tool, const struct fleet_answer *answe
 
 static const char *const classes[] = { "regression", "changed", "new" };
 
-static int rank_challenges(unused_arg const struct tool *tool, const struct fleet_answer *answer)
+static int rank_challenges(const struct fleet_answer *answer)
 {
         for (size_t c = 0; c < count_of(classes); c++)
                 for (size_t i = 0; i < json_array_size(answer->result); i++)
@@ -253,7 +251,7 @@ static size_t count_changes(const json_t *result, const char *change)
         return count;
 }
 
-static int rank_apply(unused_arg const struct tool *tool, const struct fleet_answer *answer)
+static int rank_apply(const struct fleet_answer *answer)
 {
         return json_array_size(answer->result) > count_changes(answer->result, "none");
 }
@@ -315,11 +313,11 @@ static bool is_status(const json_t *result)
 const struct fleet_view *fleet_view_of(const char *words)
 {
         static const struct fleet_view views[] = {
-                { "status", true, is_status, rank_status, show_status, true },
-                { "audit", true, is_list, rank_audit, show_audit, false },
-                { "challenge list", true, is_list, rank_challenges, show_challenges, false },
-                { "account apply", true, is_list, rank_apply, show_apply, false },
-                { NULL, false, NULL, NULL, show_texts, false },
+                { "status", is_status, rank_status, show_status, true },
+                { "audit", is_list, rank_audit, show_audit, false },
+                { "challenge list", is_list, rank_challenges, show_challenges, false },
+                { "account apply", is_list, rank_apply, show_apply, false },
+                { NULL, NULL, NULL, show_texts, false },
         };
         const struct fleet_view *view = views;
         while (view->words && !same_text(view->words, words))

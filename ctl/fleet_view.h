@@ -6,11 +6,11 @@
 
 struct fleet_view {
         const char *words; /* of the command; NULL: of every other one, which is shown as text */
-        bool json;         /* it is asked for JSON */
-        /* Whether JSON can be the answer; NULL: whatever it is. */
+        /* Whether JSON can be the answer, which is asked for then; NULL: its text is shown, or, where the
+         * person wants JSON, whatever comes. */
         bool (*fits)(const json_t *result);
         /* How bad it is there; more is worse. Of answers that came about only; NULL: all are alike. */
-        int (*rank)(const struct tool *tool, const struct fleet_answer *answer);
+        int (*rank)(const struct fleet_answer *answer);
         void (*show)(const struct tool *tool, const struct fleet_answer *answers, size_t count);
         bool tells_failures; /* `show` says which stations did not answer, and why */
 };
