@@ -627,7 +627,9 @@ int rmdir(const char *path)
 
 int remove(const char *path)
 {
-        return unlink(path) == 0 || errno != EISDIR ? 0 : rmdir(path);
+        int result = unlink(path);
+
+        return result < 0 && errno == EISDIR ? rmdir(path) : result;
 }
 
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)

@@ -24,8 +24,7 @@
 
 enum { FD_FIRST = 512, FD_MOST = 4096 };
 
-#define container(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
-#define lengthof(array)                  (sizeof(array) / sizeof(array)[0])
+#define lengthof(array) (sizeof(array) / sizeof(array)[0])
 
 /* ---- arena.c ---- */
 void arena_open(void);
@@ -75,7 +74,6 @@ void machine_notified(const char *text, size_t len);
 _Noreturn void machine_end_life(enum life_end how);
 void machine_run_life(void);
 void machine_init(void);
-bool machine_dies_soon(void); /* a death is pending: returns to it at once */
 
 /* ---- events.c ---- */
 void schedule_open(void);

@@ -71,7 +71,6 @@ static void sign_in(struct talk *talk, const char *user, const char *password)
                 say(talk, 454, "4.7.0", "cannot look that up now");
         } else if (ledger_signs_in(talk->server, user, password)) {
                 smtp->signed_in = true;
-                (void)snprintf(smtp->user, sizeof smtp->user, "%s", user);
                 say(talk, 235, "2.7.0", "welcome");
         } else {
                 say(talk, 535, "5.7.8", "user or password is wrong");
@@ -101,6 +100,7 @@ static void heard_sign_in(struct talk *talk, const char *line)
         } else if (smtp->stage == AT_PLAIN) {
                 heard_plain(talk, line);
         } else if (smtp->stage == AT_LOGIN_USER) {
+                memset(smtp->user, 0, sizeof smtp->user);
                 (void)base64_read(line, smtp->user, sizeof smtp->user - 1);
                 smtp->stage = AT_LOGIN_PASSWORD;
                 talk_say(talk, "334 UGFzc3dvcmQ6");
