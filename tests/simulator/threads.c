@@ -9,6 +9,7 @@
 #include "tests/simulator/kernel.h"
 
 #include <pthread.h>
+#include <string.h>
 
 enum { USUAL_US = 300, LATE_MS = 4000 };
 
@@ -26,6 +27,7 @@ struct workers {
         unsigned threads, busy;
         struct task *tasks, **end; /* in the order of coming */
         bool posted, freed;
+        bool prompt; /* none of its jobs is late */
         int64_t moved;
         struct workers *next_pool;
 };
@@ -117,9 +119,9 @@ static void on_finish(void *number)
                 finish(task);
 }
 
-static int64_t some_time(void)
+static int64_t some_time(const struct workers *pool)
 {
-        if (!shared->honest && feature("jobs.late", 50) && chance_permille("jobs", 10))
+        if (!shared->honest && !pool->prompt && feature("jobs.late", 50) && chance_permille("jobs", 10))
                 return chance_about("jobs", LATE_MS) * 1000;
         return chance_about("jobs", USUAL_US);
 }
@@ -131,7 +133,7 @@ static void on_work(void *number)
         if (!task || task->worked)
                 return;
         work(task);
-        (void)life_in_us(task->more * 1000 + some_time(), on_finish, number);
+        (void)life_in_us(task->more * 1000 + some_time(task->pool), on_finish, number);
 }
 
 static void begin_some(struct workers *pool)
@@ -141,7 +143,7 @@ static void begin_some(struct workers *pool)
                         continue;
                 task->began = pool->moved = shared->now_us / 1000 + 1;
                 pool->busy++;
-                (void)life_in_us(some_time(), on_work, (void *)(uintptr_t)task->number);
+                (void)life_in_us(some_time(task->pool), on_work, (void *)(uintptr_t)task->number);
         }
 }
 
@@ -172,8 +174,11 @@ struct workers *workers_new(const char *name, unsigned threads)
 {
         struct workers *pool = new_object(struct workers);
 
-        (void)name;
-        *pool = (struct workers){ .threads = threads, .next_pool = pools };
+        /* The service manager listens: where it does not, the daemon is right to go on without a word to it.
+         */
+        *pool = (struct workers){ .threads = threads,
+                                  .prompt = strcmp(name, "notify") == 0,
+                                  .next_pool = pools };
         pool->end = &pool->tasks;
         pools = pool;
         return pool;
