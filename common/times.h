@@ -6,6 +6,9 @@
 
 #include <time.h>
 
+/* Milliseconds since some point of the past, which no setting of the clock moves. */
+int64_t time_monotonic_ms(void);
+
 /* The last second that RFC 3339 has a form for: 9999-12-31T23:59:59Z. */
 #define TIME_LAST ((time_t)253402300799)
 

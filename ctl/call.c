@@ -5,6 +5,7 @@
 
 #include "common/frame.h"
 #include "common/json_fields.h"
+#include "common/times.h"
 #include "ctl/term.h"
 #include "ctl/unit.h"
 
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET  "/run/emailsecd/io.emailsec"
@@ -149,27 +149,22 @@ void call_close(struct tool *tool)
         free(take(tool->calls));
 }
 
-static time_t deadline_of(const struct tool_call *call)
+static int64_t deadline_of(const struct tool_call *call)
 {
-        struct timespec now = { 0 };
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return call->waits ? 0 : now.tv_sec + ANSWER_SECONDS;
+        return call->waits ? 0 : time_monotonic_ms() + ANSWER_SECONDS * 1000;
 }
 
 /* Waits until the socket is ready; `deadline` 0 = for ever. `call`: whose tick is called meanwhile, or NULL.
  */
-static int wait_ready(int fd, short events, time_t deadline, const struct tool_call *call,
+static int wait_ready(int fd, short events, int64_t deadline, const struct tool_call *call,
                       struct cause *cause)
 {
         for (;;) {
-                struct timespec now = { 0 };
-                (void)clock_gettime(CLOCK_MONOTONIC, &now);
-                if (deadline && now.tv_sec >= deadline)
+                int64_t left = deadline ? deadline - time_monotonic_ms() : -1;
+                if (deadline && left <= 0)
                         return cause_set(cause, CAUSE_NO_DAEMON, "the daemon did not answer in %d seconds",
                                          ANSWER_SECONDS);
-                int wait = deadline ? (int)(deadline - now.tv_sec) * 1000 : -1;
-                if (call && call->tick)
-                        wait = TICK_MS;
+                int wait = call && call->tick ? TICK_MS : (int)left;
                 struct pollfd ready = { .fd = fd, .events = events };
                 int count = poll(&ready, 1, wait);
                 if (count > 0)
@@ -186,13 +181,12 @@ static int wait_ready(int fd, short events, time_t deadline, const struct tool_c
  * One that comes up again is waited for. */
 static bool waits_in_vain(const struct tool *tool, const struct tool_call *call)
 {
-        struct timespec now = { 0 };
         struct cause late = { 0 };
 
         while (tool->calls->asks_after >= 0 && same_text(call_socket_path(tool), DEFAULT_SOCKET)) {
                 int seconds = tool->calls->asks_after ? tool->calls->asks_after : SILENCE_SECONDS;
-                (void)clock_gettime(CLOCK_MONOTONIC, &now);
-                if (wait_ready(tool->calls->fd, POLLIN, now.tv_sec + seconds, call, &late) == 0)
+                if (wait_ready(tool->calls->fd, POLLIN, time_monotonic_ms() + seconds * 1000, call, &late) ==
+                    0)
                         break;
                 enum unit_state state = unit_state();
                 bool first = tool->calls->asks_after == 0,
@@ -210,7 +204,8 @@ static bool waits_in_vain(const struct tool *tool, const struct tool_call *call)
 }
 
 /* 0, -1 with a cause, or -2: the other end has gone. */
-static int send_frame(struct call_state *calls, struct buf *out, int fd, time_t deadline, struct cause *cause)
+static int send_frame(struct call_state *calls, struct buf *out, int fd, int64_t deadline,
+                      struct cause *cause)
 {
         size_t fd_count = fd >= 0;
         for (;;) {
@@ -226,7 +221,7 @@ static int await_frame(const struct tool *tool, const struct tool_call *call, js
                        struct cause *cause)
 {
         struct call_state *calls = tool->calls;
-        time_t deadline = deadline_of(call);
+        int64_t deadline = deadline_of(call);
         for (;;) {
                 int found = frame_next(&calls->reader, out, cause);
                 if (found)

@@ -7,13 +7,13 @@
 #include "ctl/live.h"
 
 #include "common/printable.h"
+#include "common/times.h"
 #include "ctl/call.h"
 #include "ctl/show.h"
 
 #include <poll.h>
 #include <signal.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DRAW_PAUSE_MS 250   /* least time between two screens, however many events come */
@@ -41,13 +41,6 @@ static void heard_signal(int number)
                 resized = 1;
         else
                 signalled = 1;
-}
-
-static int64_t now_ms(void)
-{
-        struct timespec now = { 0 };
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- the terminal ---- */
@@ -147,7 +140,7 @@ static void draw(struct live *live)
                 fputs(text, stdout);
         fflush(stdout);
         live->due = false;
-        live->drawn = now_ms();
+        live->drawn = time_monotonic_ms();
 }
 
 /* ---- what happens ---- */
@@ -193,7 +186,7 @@ static bool hear_keys(void)
 
 static int wait_ms(const struct live *live)
 {
-        int64_t since = now_ms() - live->drawn;
+        int64_t since = time_monotonic_ms() - live->drawn;
         int64_t wanted = live->due ? DRAW_PAUSE_MS : live->connected ? DRAW_AGAIN_MS : REACH_MS;
         return since >= wanted ? 0 : (int)(wanted - since);
 }
