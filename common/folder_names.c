@@ -2,31 +2,13 @@
 /* Lists of folder names; see folder_names.h. */
 #include "common/folder_names.h"
 
+#include "common/names.h"
+
 #include <strings.h>
 
 const char *folder_name_normal(const char *name)
 {
         return strcasecmp(name, "INBOX") == 0 ? "INBOX" : name;
-}
-
-/* `end`: of the list; each name in it is followed by a comma or by the end. */
-static bool is_listed(const char *list, const char *end, const char *name)
-{
-        size_t len = strlen(name);
-
-        while (list < end) {
-                const char *comma = memchr(list, ',', (size_t)(end - list));
-                const char *stop = comma ? comma : end;
-                if ((size_t)(stop - list) == len && memcmp(list, name, len) == 0)
-                        return true;
-                list = stop + 1;
-        }
-        return false;
-}
-
-bool folder_names_have(const char *list, const char *name)
-{
-        return is_listed(list, list + strlen(list), name);
 }
 
 char *folder_names_normal(const char *text, size_t *out_count)
@@ -41,7 +23,7 @@ char *folder_names_normal(const char *text, size_t *out_count)
                 while (end > name && end[-1] == ' ')
                         *--end = '\0';
                 const char *normal = folder_name_normal(name);
-                if (normal[0] && !is_listed(all, to, normal)) {
+                if (normal[0] && !names_have(all, normal)) {
                         to = stpcpy(to, normal);
                         *to++ = ',';
                         ++*out_count;

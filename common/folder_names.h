@@ -9,5 +9,3 @@ const char *folder_name_normal(const char *name);
 /* The names of a list, without blanks around them and each once, parted by commas again; how many in
  * *out_count. The caller frees. */
 char *folder_names_normal(const char *text, size_t *out_count) must_use;
-/* True when a normal name is in a list of such. */
-bool folder_names_have(const char *list, const char *name);

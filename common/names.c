@@ -25,6 +25,19 @@ bool account_name_valid(const char *name)
         return !name[len] && len <= LIMIT_ACCOUNT_NAME;
 }
 
+bool names_have(const char *list, const char *name)
+{
+        size_t len = strlen(name);
+
+        while (*list) {
+                size_t one = strcspn(list, ",");
+                if (one == len && memcmp(list, name, len) == 0)
+                        return true;
+                list += one + (list[one] == ',');
+        }
+        return false;
+}
+
 static bool is_clean(const char *text, bool tabs)
 {
         size_t len = strlen(text);

@@ -8,6 +8,9 @@
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,63} */
 bool account_name_valid(const char *name);
 
+/* True when a name is one of "a,b,c". */
+bool names_have(const char *list, const char *name);
+
 /* A host name or IP literal (brackets around IPv6 allowed, taken off) as it goes to the resolver and into a
  * certificate check: U-labels become A-labels (IDNA 2008), upper case lower, a final dot is taken off. NULL
  * with CAUSE_INVALID. The caller frees. */

@@ -7,6 +7,7 @@
 #include "ctl/call.h"
 #include "ctl/show.h"
 
+#include <ctype.h>
 #include <strings.h>
 
 json_t *apply_document_read(const char *path, struct cause *cause)
@@ -62,26 +63,44 @@ json_t *apply_document_accounts(const json_t *document)
         return out;
 }
 
-static json_t *account_of_name(const json_t *accounts, const char *name)
+/* ---- parts for hosts ---- */
+
+static char *lower_case(const char *name)
 {
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                if (same_text(json_text(json_array_get(accounts, i), "name"), name))
-                        return json_array_get(accounts, i);
-        return NULL;
+        char *out = copy_text(name);
+        for (char *at = out; *at; at++)
+                *at = (char)tolower((unsigned char)*at);
+        return out;
 }
 
-static bool is_part_of(const char *key, const char *station)
+/* Names that are keys here may be any bytes of a command line. */
+static void put(json_t *object, const char *key, json_t *value)
 {
-        scoped(scoped_free) char *host = station_host(station);
-        return same_text(key, station) || strcasecmp(key, host) == 0; /* names of hosts have no case */
+        if (json_object_set_new_nocheck(object, key, value) < 0)
+                abort(); /* out of memory: small allocations do not fail */
 }
 
-static bool is_part_of_one(const char *key, const struct stations *stations)
+json_t *apply_document_parts(const json_t *document)
 {
-        for (size_t i = 0; i < stations->count; i++)
-                if (is_part_of(key, stations->names[i]))
-                        return true;
-        return false;
+        const char *key;
+        json_t *part, *parts = json_object();
+        json_object_foreach(json_object_get(document, "hosts"), key, part) {
+                scoped(scoped_free) char *name = lower_case(key);
+                if (!json_object_get(parts, name))
+                        put(parts, name, json_array());
+                (void)json_array_append_new(json_object_get(parts, name), json_string(key));
+        }
+        return parts;
+}
+
+/* The hosts of stations, in lower case. */
+static void add_hosts(json_t *hosts, const struct stations *stations)
+{
+        for (size_t i = 0; i < stations->count; i++) {
+                scoped(scoped_free) char *host = station_host(stations->names[i]);
+                scoped(scoped_free) char *lower = lower_case(host);
+                put(hosts, lower, json_true());
+        }
 }
 
 json_t *apply_document_others(const json_t *document, const struct stations *stations,
@@ -89,47 +108,98 @@ json_t *apply_document_others(const json_t *document, const struct stations *sta
 {
         const char *key;
         json_t *part, *others = json_array();
-        json_object_foreach(json_object_get(document, "hosts"), key, part)
-                if (!is_part_of_one(key, stations) && !is_part_of_one(key, more))
+        scoped(scoped_json) json_t *hosts = json_object();
+        add_hosts(hosts, stations);
+        add_hosts(hosts, more);
+        json_object_foreach(json_object_get(document, "hosts"), key, part) {
+                scoped(scoped_free) char *host = lower_case(key); /* names of hosts have no case */
+                if (!stations_have(stations, key) && !stations_have(more, key) &&
+                    !json_object_get(hosts, host))
                         (void)json_array_append_new(others, json_string(key));
+        }
         return others;
 }
 
-static int merge(json_t *accounts, const json_t *part, const char *key, struct cause *cause)
+/* ---- what one station gets ---- */
+
+struct merging {
+        json_t *accounts, *by_name;
+        struct cause *cause;
+};
+
+static void note_name(struct merging *merging, json_t *account)
+{
+        const char *name = json_text(account, "name");
+        if (!json_object_get(merging->by_name, name))
+                put(merging->by_name, name, json_incref(account));
+}
+
+static int merge(struct merging *merging, const json_t *part, const char *key)
 {
         scoped(scoped_json) json_t *own = apply_document_accounts(part);
         if (!own)
-                return cause_set(cause, CAUSE_INVALID, "the part of %s holds no list of accounts", key);
+                return cause_set(merging->cause, CAUSE_INVALID, "the part of %s holds no list of accounts",
+                                 key);
         for (size_t i = 0; i < json_array_size(own); i++) {
                 json_t *one = json_array_get(own, i);
-                json_t *common = account_of_name(accounts, json_text(one, "name"));
-                if (common)
+                json_t *common = json_object_get(merging->by_name, json_text(one, "name"));
+                if (common) {
                         (void)json_object_update(common, one);
-                else
-                        (void)json_array_append(accounts, one);
+                } else {
+                        (void)json_array_append(merging->accounts, one);
+                        note_name(merging, one);
+                }
         }
         return 0;
 }
 
-json_t *apply_document_for(const json_t *document, const char *station, struct cause *cause)
+/* Of the parts under `name`, those that have this very name, or all: names of hosts have no case. */
+static int merge_all(struct merging *merging, const json_t *hosts, const json_t *parts, const char *name,
+                     bool very)
 {
-        json_t *accounts = apply_document_accounts(document);
+        scoped(scoped_free) char *lower = lower_case(name);
+        const json_t *keys = json_object_get(parts, lower);
+        for (size_t i = 0; i < json_array_size(keys); i++) {
+                const char *key = json_string_value(json_array_get(keys, i));
+                if ((!very || same_text(key, name)) && merge(merging, json_object_get(hosts, key), key) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int merge_parts(struct merging *merging, const json_t *hosts, const json_t *parts, const char *station)
+{
+        scoped(scoped_free) char *host = station_host(station);
+        if (!json_is_object(hosts) || !json_object_size(hosts))
+                return 0;
+        for (size_t i = 0; i < json_array_size(merging->accounts); i++)
+                note_name(merging, json_array_get(merging->accounts, i));
+        if (merge_all(merging, hosts, parts, host, false) < 0)
+                return -1;
+        return strcasecmp(host, station) == 0 ? 0 : merge_all(merging, hosts, parts, station, true);
+}
+
+json_t *apply_document_for(const json_t *document, const json_t *parts, const char *station,
+                           struct cause *cause)
+{
+        scoped(scoped_json) json_t *names = json_object();
+        struct merging merging = { .accounts = apply_document_accounts(document),
+                                   .by_name = names,
+                                   .cause = cause };
         const json_t *hosts = json_object_get(document, "hosts");
-        const char *key;
-        json_t *part;
-        bool bad = !accounts || (hosts && !json_is_object(hosts));
+        bool bad = !merging.accounts || (hosts && !json_is_object(hosts));
         if (bad)
                 (void)cause_set(cause, CAUSE_INVALID,
                                 "it holds no list of accounts, and no hosts that have one each");
-        json_object_foreach((json_t *)(uintptr_t)hosts, key, part)
-                bad = bad || (is_part_of(key, station) && merge(accounts, part, key, cause) < 0);
+        else
+                bad = merge_parts(&merging, hosts, parts, station) < 0;
         if (bad) {
                 cause_remedy(
                         cause,
                         "{\"accounts\": [...], \"hosts\": {\"HOST\": {\"accounts\": [...]}}}; an account "
                         "is as this prints it: emailsecctl account export");
-                json_decref(accounts);
+                json_decref(merging.accounts);
                 return NULL;
         }
-        return accounts;
+        return merging.accounts;
 }

@@ -19,9 +19,13 @@ json_t *apply_document_read(const char *path, struct cause *cause) must_use;
 bool apply_document_has_hosts(const json_t *document);
 /* The accounts in it, each flat; of those that are for all. NULL: it holds no list. The caller decrefs. */
 json_t *apply_document_accounts(const json_t *document) must_use;
-/* What a station gets: its part goes by the name it was given here, or by its host alone. NULL with a cause.
+/* The parts of its hosts by their names in lower case, for apply_document_for(). The caller decrefs. */
+json_t *apply_document_parts(const json_t *document) must_use;
+/* What a station gets: its part goes by its host alone, then by the name it was given here. NULL with a
+ * cause.
  */
-json_t *apply_document_for(const json_t *document, const char *station, struct cause *cause) must_use;
+json_t *apply_document_for(const json_t *document, const json_t *parts, const char *station,
+                           struct cause *cause) must_use;
 /* The parts that would go nowhere: keys of its hosts that fit none of these stations. The caller decrefs. */
 json_t *apply_document_others(const json_t *document, const struct stations *stations,
                               const struct stations *more) must_use;

@@ -6,6 +6,7 @@
 #include "common/line_ends.h"
 #include "common/printable.h"
 #include "ctl/mime_load.h"
+#include "ctl/tool.h"
 #include "ctl/view.h"
 
 #include <errno.h>
@@ -93,17 +94,6 @@ static int open_new(int folder, char **name)
         return -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-        for (size_t at = 0; at < len;) {
-                ssize_t wrote = write(fd, bytes + at, len - at);
-                if (wrote < 0 && errno != EINTR)
-                        return -1;
-                at += wrote > 0 ? (size_t)wrote : 0;
-        }
-        return 0;
-}
-
 /* What is sent as lines has the line ends of this system in a file. */
 static void end_lines(struct attachment *one)
 {
@@ -129,7 +119,7 @@ static int save(int folder, const char *folder_name, struct attachment *one, siz
         if (fd < 0)
                 return cause_errno(cause, errno, "cannot make a file %s", name);
         end_lines(one);
-        if (write_all(fd, one->bytes, one->size) < 0) {
+        if (tool_write(fd, one->bytes, one->size) < 0) {
                 int error = errno;
                 (void)unlinkat(folder, name, 0);
                 return cause_errno(cause, error, "cannot write %s", name);

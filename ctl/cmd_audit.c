@@ -28,14 +28,6 @@ static json_t *findings_sorted(const json_t *findings, bool problems)
         return sorted;
 }
 
-static size_t count_verdict(const json_t *findings, const char *verdict)
-{
-        size_t count = 0;
-        for (size_t i = 0; i < json_array_size(findings); i++)
-                count += same_text(json_text(json_array_get(findings, i), "verdict"), verdict);
-        return count;
-}
-
 /* ---- what several have in common ---- */
 
 /* A finding in general: those of other accounts that say the same have the same key. */
@@ -152,7 +144,8 @@ size_t audit_show(const struct tool *tool, const json_t *findings, bool stations
 {
         bool problems = tool_has(tool, "problems"), person = term_output() && !tool->json;
         const char *none = problems ? "No warnings and no alerts." : "There is nothing to look at yet.";
-        size_t alerts = count_verdict(findings, "alert"), warnings = count_verdict(findings, "warning");
+        size_t alerts = json_count(findings, "verdict", "alert"),
+               warnings = json_count(findings, "verdict", "warning");
         scoped(scoped_json) json_t *sorted = findings_sorted(findings, problems);
         if (person)
                 show_groups(tool, sorted, none);
@@ -160,7 +153,7 @@ size_t audit_show(const struct tool *tool, const json_t *findings, bool stations
                 show_rows(tool, sorted, stations, none);
         if (json_array_size(sorted) && person && !tool->no_legend)
                 printf("\n%zu alert%s, %zu warning%s; %zu passed\n", alerts, alerts == 1 ? "" : "s", warnings,
-                       warnings == 1 ? "" : "s", count_verdict(findings, "ok"));
+                       warnings == 1 ? "" : "s", json_count(findings, "verdict", "ok"));
         return alerts;
 }
 

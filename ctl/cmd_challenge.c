@@ -32,14 +32,6 @@ static char *error_codes(const json_t *errors)
         return json_words(codes);
 }
 
-static char *short_id(const json_t *id)
-{
-        char *out = json_words(id);
-        if (strlen(out) > 12)
-                out[12] = 0;
-        return out;
-}
-
 /* What heals by itself, or concerns nobody any more, is nothing to decide. */
 static void leave_out_needless(json_t *entries)
 {
@@ -63,7 +55,7 @@ static int list_entries(struct tool *tool, const char *state, bool needless, con
 int run_challenge_list(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "ID", "id", show_id_words, COLUMN_WHOLE },
                 { "HOST", "host", NULL, 0 },
                 { "PORT", "port", NULL, COLUMN_RIGHT },
                 { "CLASS", "class", NULL, COLUMN_STATE },
@@ -78,7 +70,7 @@ int run_challenge_list(struct tool *tool)
 int run_allowed_list(struct tool *tool)
 {
         static const struct column columns[] = {
-                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "ID", "id", show_id_words, COLUMN_WHOLE },
                 { "HOST", "host", NULL, 0 },
                 { "PORT", "port", NULL, COLUMN_RIGHT },
                 { "STATE", "state", NULL, COLUMN_STATE },
@@ -329,7 +321,7 @@ int run_allowed_prune(struct tool *tool)
                 return status;
         }
         for (size_t i = 0; i < json_array_size(ids); i++) {
-                scoped(scoped_free) char *id = short_id(json_array_get(ids, i));
+                scoped(scoped_free) char *id = show_id_words(json_array_get(ids, i));
                 show_done(tool, "%s: deleted", id);
         }
         if (json_array_size(ids) == 0)

@@ -39,6 +39,7 @@ struct fleet {
         struct stations stations,
                 others;   /* others: of the file of hosts, outside the groups that are meant */
         json_t *document; /* of account apply */
+        json_t *parts;    /* of it, by the names of hosts */
         size_t parallel;
         int64_t timeout_ms;
         char **words; /* of the tool over there, quoted */
@@ -140,6 +141,7 @@ static int read_document(struct fleet *fleet)
         fleet->document = apply_document_read(path, &cause);
         if (!fleet->document)
                 return tell_cause(&cause);
+        fleet->parts = apply_document_parts(fleet->document);
         return check_parts(fleet, path);
 }
 
@@ -165,13 +167,14 @@ static void make_words(struct fleet *fleet, int argc, char **argv)
 /* A file without a name that holds the accounts of one station. */
 static int input_for(const struct fleet *fleet, const char *station, struct cause *cause)
 {
-        scoped(scoped_json) json_t *accounts = apply_document_for(fleet->document, station, cause);
+        scoped(scoped_json) json_t *accounts =
+                apply_document_for(fleet->document, fleet->parts, station, cause);
         if (!accounts)
                 return -1;
         scoped(scoped_free) char *text = json_dumps(accounts, JSON_COMPACT);
         int fd = memfd_create("accounts", MFD_CLOEXEC);
         size_t len = text ? strlen(text) : 0;
-        if (fd < 0 || write(fd, text, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0) {
+        if (fd < 0 || tool_write(fd, text, len) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
                 close_fd(&fd);
                 return cause_errno(cause, errno, "cannot hold the accounts of %s", station);
         }
@@ -221,19 +224,16 @@ static int make_tasks(struct fleet *fleet)
         return EXIT_DONE;
 }
 
-static void show_progress(void *ctx, const struct fleet_task *tasks, size_t count, size_t ended)
+static void show_progress(void *ctx, const struct fleet_progress *now)
 {
         const struct fleet *fleet = ctx;
-        const char *waits = NULL;
-        size_t running = 0;
-        for (size_t i = 0; i < count; i++)
-                if (fleet_runs(&tasks[i]) && ++running && !waits)
-                        waits = fleet->stations.names[i];
-        if (waits && running > 1)
-                term_progress(fleet->tool, "%zu of %zu stations; waiting for %s and %zu more", ended, count,
-                              waits, running - 1);
-        else if (waits)
-                term_progress(fleet->tool, "%zu of %zu stations; waiting for %s", ended, count, waits);
+        size_t all = fleet->stations.count;
+        if (now->running > 1)
+                term_progress(fleet->tool, "%zu of %zu stations; waiting for %s and %zu more", now->ended,
+                              all, fleet->stations.names[now->first], now->running - 1);
+        else if (now->running)
+                term_progress(fleet->tool, "%zu of %zu stations; waiting for %s", now->ended, all,
+                              fleet->stations.names[now->first]);
 }
 
 /* ---- what came ---- */
@@ -329,6 +329,7 @@ static void fleet_done(struct fleet *fleet)
         free(fleet->tasks);
         free(fleet->answers);
         json_decref(fleet->document);
+        json_decref(fleet->parts);
         stations_free(&fleet->stations);
         stations_free(&fleet->others);
 }

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { SSH_FAILED = 255, NOT_STARTED = 125, NOT_EXECUTABLE = 126, NO_COMMAND = 127 };
+enum { SSH_FAILED = 255, NOT_EXECUTABLE = 126, NO_COMMAND = 127 };
 
 /* ---- why ssh did not get there ---- */
 
@@ -189,10 +189,7 @@ static void take_ended(struct fleet_answer *answer, const struct fleet_task *tas
         answer->exit = task->status;
         if (task->status == SSH_FAILED)
                 not_reached(answer, err);
-        else if (task->status == NOT_STARTED) {
-                not_reached(answer, "ssh cannot be started");
-                cause_remedy(&answer->cause, "apt install openssh-client");
-        } else if (task->status == NO_COMMAND || task->status == NOT_EXECUTABLE)
+        else if (task->status == NO_COMMAND || task->status == NOT_EXECUTABLE)
                 no_tool(answer, task->status);
         else if (json && has_more_values(&task->out, values))
                 crowded(answer);
@@ -236,7 +233,9 @@ void fleet_answer_take(struct fleet_answer *answer, const char *station, const s
                 answer->exit = EXIT_NO_DAEMON;
                 (void)cause_set(&answer->cause, CAUSE_BUSY, "ssh cannot be started: %s",
                                 strerror(task->status));
-                cause_remedy(&answer->cause, "a smaller --parallel");
+                cause_remedy(&answer->cause, task->status == ENOENT   ? "apt install openssh-client"
+                                             : task->status == EACCES ? "see who may run ssh"
+                                                                      : "a smaller --parallel");
                 return;
         case FLEET_STOPPED:
         case FLEET_WAITS:

@@ -3,6 +3,8 @@
  * its output open for ever (a shared connection of ssh does). */
 #include "ctl/fleet_run.h"
 
+#include "common/times.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,10 +14,9 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000, MOST_ERRORS = 64 * 1024, PIECE = 64 * 1024, FDS = 3, NOT_RUN = 125 };
+enum { TICK_MS = 1000, MOST_ERRORS = 64 * 1024, PIECE = 64 * 1024, FDS = 3 };
 enum { PIECES = 16 }; /* in one turn: one that never ceases to print holds up nobody */
 
 static volatile sig_atomic_t signalled;
@@ -25,22 +26,10 @@ static void heard_signal(int number)
         signalled = number;
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec now = { 0 };
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-bool fleet_runs(const struct fleet_task *task)
-{
-        return task->pid > 0;
-}
-
 /* ---- a child ---- */
 
-/* Between fork and exec: system calls only. */
-static void become(const struct fleet_task *task, const int out[2], const int err[2], int null)
+/* Between fork and exec: system calls only. Why there is no exec is written to `fault`, which one closes. */
+static void become(const struct fleet_task *task, const int out[2], const int err[2], int fault, int null)
 {
         sigset_t none;
         (void)setsid(); /* no terminal to ask at, and a group of its own */
@@ -48,14 +37,23 @@ static void become(const struct fleet_task *task, const int out[2], const int er
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         (void)signal(SIGPIPE, SIG_DFL);
-        if (dup2(task->input >= 0 ? task->input : null, STDIN_FILENO) < 0 ||
-            dup2(out[1], STDOUT_FILENO) < 0 || dup2(err[1], STDERR_FILENO) < 0)
-                _exit(NOT_RUN);
-        (void)execvp(task->words[0], (char *const *)(uintptr_t)task->words);
-        static const char words[] = "it cannot be started";
-        if (write(STDERR_FILENO, words, sizeof words - 1) < 0)
-                _exit(NOT_RUN);
-        _exit(NOT_RUN);
+        if (dup2(task->input >= 0 ? task->input : null, STDIN_FILENO) >= 0 &&
+            dup2(out[1], STDOUT_FILENO) >= 0 && dup2(err[1], STDERR_FILENO) >= 0)
+                (void)execvp(task->words[0], (char *const *)(uintptr_t)task->words);
+        int why = errno;
+        ssize_t told = write(fault, &why, sizeof why);
+        _exit(told < 0 ? 2 : 1);
+}
+
+/* 0 once the child is the program, or why it is not. */
+static int exec_fault(int fault)
+{
+        int why = 0;
+        ssize_t got;
+        do
+                got = read(fault, &why, sizeof why);
+        while (got < 0 && errno == EINTR);
+        return got == (ssize_t)sizeof why ? why : 0;
 }
 
 static void close_pair(int pair[2])
@@ -66,21 +64,27 @@ static void close_pair(int pair[2])
 
 static int start(struct fleet_task *task, const struct fleet_order *order)
 {
-        int out[2] = { -1, -1 }, err[2] = { -1, -1 };
+        int out[2] = { -1, -1 }, err[2] = { -1, -1 }, fault[2] = { -1, -1 };
         scoped(scoped_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         pid_t pid = -1;
-        if (null >= 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0)
+        if (null >= 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 &&
+            pipe2(fault, O_CLOEXEC) == 0)
                 pid = fork();
         if (pid == 0)
-                become(task, out, err, null);
+                become(task, out, err, fault[1], null);
         task->exit_fd = pid > 0 ? pidfd_open(pid, 0) : -1;
-        if (task->exit_fd < 0) {
-                task->status = errno;
+        task->status = task->exit_fd < 0 ? errno : 0;
+        close_fd(&fault[1]);
+        if (task->exit_fd >= 0)
+                task->status = exec_fault(fault[0]);
+        close_fd(&fault[0]);
+        if (task->status) {
                 task->end = FLEET_FAILED;
                 if (pid > 0) {
                         (void)kill(pid, SIGKILL);
                         (void)waitpid(pid, NULL, 0);
                 }
+                close_fd(&task->exit_fd);
                 close_pair(out);
                 close_pair(err);
                 return -1;
@@ -94,7 +98,7 @@ static int start(struct fleet_task *task, const struct fleet_order *order)
         task->err_fd = err[0];
         task->out = BUF_WITH_MAX(order->most_bytes);
         task->err = BUF_WITH_MAX(MOST_ERRORS);
-        task->deadline = now_ms() + order->timeout_ms;
+        task->deadline = time_monotonic_ms() + order->timeout_ms;
         return 0;
 }
 
@@ -162,8 +166,13 @@ struct fleet_state {
 
 static void tick(const struct fleet_state *run)
 {
+        const struct fleet_progress now = {
+                .ended = run->ended,
+                .running = run->running_count,
+                .first = run->running_count ? run->running[0] : 0,
+        };
         if (run->order->tick)
-                run->order->tick(run->order->ctx, run->tasks, run->count, run->ended);
+                run->order->tick(run->order->ctx, &now);
 }
 
 static void start_more(struct fleet_state *run)
@@ -225,7 +234,7 @@ static bool turn(struct fleet_state *run, struct fleet_task *task, const struct 
 
 static void wait_once(struct fleet_state *run)
 {
-        int64_t now = now_ms(), until = now + TICK_MS;
+        int64_t now = time_monotonic_ms(), until = now + TICK_MS;
         for (size_t i = 0; i < run->running_count; i++) {
                 const struct fleet_task *task = &run->tasks[run->running[i]];
                 run->fds[FDS * i] = (struct pollfd){ .fd = task->out_fd, .events = POLLIN };
@@ -235,7 +244,7 @@ static void wait_once(struct fleet_state *run)
         }
         int ready = poll(run->fds, (nfds_t)(FDS * run->running_count), until > now ? (int)(until - now) : 0);
         size_t kept = 0;
-        now = now_ms();
+        now = time_monotonic_ms();
         if (ready < 0)
                 return;
         for (size_t i = 0; i < run->running_count; i++) {

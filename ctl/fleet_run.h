@@ -29,19 +29,22 @@ struct fleet_task {
         int64_t deadline; /* ms */
 };
 
+struct fleet_progress {
+        size_t ended, running;
+        size_t first; /* of those that run the one that was started first: its place in the tasks */
+};
+
 struct fleet_order {
         size_t parallel;
         int64_t timeout_ms; /* of each */
         size_t most_bytes;  /* of each one's output */
         size_t most_held;   /* bytes for all that was printed */
-        /* After each end and about every second; tasks are in their order. */
-        void (*tick)(void *ctx, const struct fleet_task *tasks, size_t count, size_t ended);
+        /* After each end and about every second. */
+        void (*tick)(void *ctx, const struct fleet_progress *now);
         void *ctx;
 };
 
 /* Returns when each has ended, or a signal asks this process to (SIGINT, SIGTERM, SIGHUP): then all have been
  * stopped and its number is returned, else 0. */
 int fleet_run(const struct fleet_order *order, struct fleet_task *tasks, size_t count);
-/* True between its start and its end. */
-bool fleet_runs(const struct fleet_task *task);
 void fleet_task_done(struct fleet_task *task);

@@ -31,40 +31,24 @@ static json_t *accounts_of(const json_t *result)
         return one;
 }
 
-/* Worst first. */
-static const char *const states[] = { "challenge", "fault", "down", "connecting", "ok", "disabled" };
-
-static size_t worst_state(const json_t *result)
-{
-        scoped(scoped_json) json_t *accounts = accounts_of(result);
-        size_t worst = count_of(states);
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                for (size_t s = 0; s < worst; s++)
-                        if (same_text(json_text(json_array_get(accounts, i), "status"), states[s]))
-                                worst = s;
-        return worst;
-}
-
+/* That of the worst of its accounts, or of the station's own faults. */
 static const char *state_word(const json_t *result)
 {
-        size_t worst = worst_state(result);
-        if (json_array_size(json_at(result, "faults")) && worst > 1)
-                return "fault";
-        return worst == count_of(states) ? "ok" : states[worst];
+        scoped(scoped_json) json_t *accounts = accounts_of(result);
+        const char *worst = "ok";
+        for (size_t i = 0; i < json_array_size(accounts); i++) {
+                const char *word = json_text(json_array_get(accounts, i), "status");
+                if (word[0] && (i == 0 || status_rank(word) < status_rank(worst)))
+                        worst = word;
+        }
+        bool faults = json_array_size(json_at(result, "faults")) > 0;
+        return faults && status_rank(worst) > status_rank("fault") ? "fault" : worst;
 }
 
 static int rank_status(const struct fleet_answer *answer)
 {
-        const char *word = state_word(answer->result);
-        for (int s = 0; s < (int)count_of(states); s++)
-                if (same_text(word, states[s]))
-                        return s < 4 ? RANK_STATUS - s : 0;
-        return 0;
-}
-
-static bool is_trouble(const char *state)
-{
-        return same_text(state, "challenge") || same_text(state, "fault") || same_text(state, "down");
+        size_t rank = status_rank(state_word(answer->result));
+        return rank < status_rank("ok") ? RANK_STATUS - (int)rank : 0;
 }
 
 static void say(char **all, size_t *said, const char *name, const char *text)
@@ -88,7 +72,7 @@ static char *trouble_words(const json_t *result)
         scoped(scoped_json) json_t *sorted = status_sorted(accounts, "status");
         for (size_t i = 0; i < json_array_size(sorted); i++) {
                 const json_t *account = json_array_get(sorted, i);
-                if (is_trouble(json_text(account, "status")))
+                if (status_is_ill(json_text(account, "status")))
                         say(&all, &said, json_text(account, "name"), json_text(account, "cause.text"));
         }
         if (said > MOST_SAID) {
@@ -152,7 +136,7 @@ static void show_status(const struct tool *tool, const struct fleet_answer *answ
         scoped(scoped_json) json_t *rows = json_array();
         for (size_t i = 0; i < count; i++) {
                 bool failed = answers[i].cause.code != CAUSE_NONE;
-                bool trouble = !failed && is_trouble(state_word(answers[i].result));
+                bool trouble = !failed && status_is_ill(state_word(answers[i].result));
                 lost += failed;
                 ill += trouble;
                 if (failed || trouble || !tool_has(tool, "problems"))
@@ -185,10 +169,7 @@ static json_t *rows_of_all(const struct fleet_answer *answers, size_t count)
 
 static int rank_audit(const struct fleet_answer *answer)
 {
-        int alerts = 0;
-        for (size_t i = 0; i < json_array_size(answer->result); i++)
-                alerts += same_text(json_text(json_array_get(answer->result, i), "verdict"), "alert");
-        return alerts;
+        return (int)json_count(answer->result, "verdict", "alert");
 }
 
 static void show_audit(const struct tool *tool, const struct fleet_answer *answers, size_t count)
@@ -208,19 +189,11 @@ static int rank_challenges(const struct fleet_answer *answer)
         return 0;
 }
 
-static char *short_id(const json_t *id)
-{
-        char *out = json_words(id);
-        if (strlen(out) > 12)
-                out[12] = 0;
-        return out;
-}
-
 static void show_challenges(const struct tool *tool, const struct fleet_answer *answers, size_t count)
 {
         static const struct column columns[] = {
                 { "STATION", "station", NULL, COLUMN_WHOLE },
-                { "ID", "id", short_id, COLUMN_WHOLE },
+                { "ID", "id", show_id_words, COLUMN_WHOLE },
                 { "HOST", "host", NULL, 0 },
                 { "PORT", "port", NULL, COLUMN_RIGHT },
                 { "CLASS", "class", NULL, COLUMN_STATE },
@@ -243,17 +216,14 @@ static void show_challenges(const struct tool *tool, const struct fleet_answer *
 
 /* ---- account apply ---- */
 
-static size_t count_changes(const json_t *result, const char *change)
+static json_t *changes_of(const json_t *result, const char *change)
 {
-        size_t count = 0;
-        for (size_t i = 0; i < json_array_size(result); i++)
-                count += same_text(json_text(json_array_get(result, i), "change"), change);
-        return count;
+        return json_integer((json_int_t)json_count(result, "change", change));
 }
 
 static int rank_apply(const struct fleet_answer *answer)
 {
-        return json_array_size(answer->result) > count_changes(answer->result, "none");
+        return json_array_size(answer->result) > json_count(answer->result, "change", "none");
 }
 
 static void show_apply(const struct tool *tool, const struct fleet_answer *answers, size_t count)
@@ -275,9 +245,9 @@ static void show_apply(const struct tool *tool, const struct fleet_answer *answe
                         if (!same_text(json_text(json_array_get(result, c), "change"), "none"))
                                 say(&what, &said, "", json_text(json_array_get(result, c), "text"));
                 json_put_text(row, "station", answers[i].station);
-                json_put(row, "added", json_integer((json_int_t)count_changes(result, "add")));
-                json_put(row, "set", json_integer((json_int_t)count_changes(result, "set")));
-                json_put(row, "none", json_integer((json_int_t)count_changes(result, "none")));
+                json_put(row, "added", changes_of(result, "add"));
+                json_put(row, "set", changes_of(result, "set"));
+                json_put(row, "none", changes_of(result, "none"));
                 json_put_text(row, "what", what[0] ? what : NULL);
                 free(what);
                 (void)json_array_append_new(rows, row);

@@ -119,14 +119,9 @@ static int say(struct esmtp *esmtp)
 {
         struct buf *out = esmtp_out(esmtp);
 
-        while (out->len) {
-                ssize_t wrote = write(STDOUT_FILENO, buf_bytes(out), out->len);
-                if (wrote < 0 && errno == EINTR)
-                        continue;
-                if (wrote < 0)
-                        return -1;
-                buf_consume(out, (size_t)wrote);
-        }
+        if (tool_write(STDOUT_FILENO, buf_bytes(out), out->len) < 0)
+                return -1;
+        buf_consume(out, out->len);
         return 0;
 }
 

@@ -39,6 +39,14 @@ bool json_flag(const json_t *object, const char *path)
         return json_is_true(json_at(object, path));
 }
 
+size_t json_count(const json_t *rows, const char *path, const char *word)
+{
+        size_t count = 0;
+        for (size_t i = 0; i < json_array_size(rows); i++)
+                count += same_text(json_text(json_array_get(rows, i), path), word);
+        return count;
+}
+
 static char *joined_words(const json_t *array)
 {
         char *out = copy_text("");
@@ -159,6 +167,14 @@ char *digest_words(const json_t *value)
         char *out = json_words(value);
         if (strlen(out) > 16)
                 out[16] = 0;
+        return out;
+}
+
+char *show_id_words(const json_t *value)
+{
+        char *out = json_words(value);
+        if (strlen(out) > 12)
+                out[12] = 0;
         return out;
 }
 

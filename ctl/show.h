@@ -16,6 +16,8 @@ const json_t *json_at(const json_t *object, const char *path);
 const char *json_text(const json_t *object, const char *path);
 int64_t json_number(const json_t *object, const char *path);
 bool json_flag(const json_t *object, const char *path);
+/* How many rows of an array have this text at `path`. */
+size_t json_count(const json_t *rows, const char *path, const char *word);
 /* A value as a person reads it: text, number, yes or no, items joined by ", "; "-" for nothing. Printable;
  * the caller frees. */
 char *json_words(const json_t *value) must_use;
@@ -54,10 +56,12 @@ void listing_end(struct listing *listing, const char *none);
 void show_list(const struct tool *tool, const struct column *columns, size_t count, const json_t *rows,
                const char *none);
 
-/* Texts for columns: dates and sizes as people read them, the first 16 digits of a fingerprint. */
+/* Texts for columns: dates and sizes as people read them, the first 16 digits of a fingerprint, as much of an
+ * id of an Allowed Host as is typed again. */
 char *date_words(const json_t *value) must_use;
 char *size_words(const json_t *value) must_use;
 char *digest_words(const json_t *value) must_use;
+char *show_id_words(const json_t *value) must_use;
 
 /* A WaitingFor: what it is, how many messages wait, until when; NULL for null. */
 char *show_wait_words(const json_t *waiting) must_use;

@@ -12,6 +12,7 @@ void stations_free(struct stations *stations)
         for (size_t i = 0; i < stations->count; i++)
                 free(stations->names[i]);
         free(stations->names);
+        json_decref(stations->set);
         *stations = (struct stations){ 0 };
 }
 
@@ -39,12 +40,9 @@ static bool is_destination(const char *name)
         return host[0] && host[0] != '-';
 }
 
-static bool has(const struct stations *stations, const char *name)
+bool stations_have(const struct stations *stations, const char *name)
 {
-        for (size_t i = 0; i < stations->count; i++)
-                if (same_text(stations->names[i], name))
-                        return true;
-        return false;
+        return json_object_get(stations->set, name) != NULL;
 }
 
 static int add(struct stations *stations, const char *name, struct cause *cause)
@@ -54,13 +52,17 @@ static int add(struct stations *stations, const char *name, struct cause *cause)
                 cause_remedy(cause, "say [USER@]HOST or ssh://[USER@]HOST[:PORT]");
                 return -1;
         }
-        if (has(stations, name))
+        if (stations_have(stations, name))
                 return 0;
         if (stations->count == STATIONS_MOST)
                 return cause_set(cause, CAUSE_TOO_LARGE, "these are more than %d hosts", STATIONS_MOST);
         if ((stations->count & (stations->count - 1)) == 0)
                 stations->names =
                         new_resized(stations->names, 2 * stations->count + 1, sizeof(*stations->names));
+        if (!stations->set)
+                stations->set = json_object();
+        if (json_object_set_new_nocheck(stations->set, name, json_true()) < 0)
+                abort(); /* out of memory: small allocations do not fail */
         stations->names[stations->count++] = copy_text(name);
         return 0;
 }
@@ -87,18 +89,6 @@ struct reading {
         char *known;        /* names of groups, for who names another */
 };
 
-static bool is_wanted(const char *groups, const char *name)
-{
-        size_t len = strlen(name);
-        for (const char *at = groups; *at;) {
-                size_t one = strcspn(at, ",");
-                if (one == len && !strncmp(at, name, len))
-                        return true;
-                at += one + (at[one] == ',');
-        }
-        return false;
-}
-
 static int begin_group(struct reading *reading, char *line, struct cause *cause)
 {
         size_t len = strlen(line);
@@ -111,10 +101,10 @@ static int begin_group(struct reading *reading, char *line, struct cause *cause)
                         "'%s' is not a name of a group: letters, digits, dots, hyphens and underscores",
                         line + 1);
         char *longer =
-                text_of("%s%s%s", reading->known ? reading->known : "", reading->known ? ", " : "", line + 1);
+                text_of("%s%s%s", reading->known ? reading->known : "", reading->known ? "," : "", line + 1);
         free(reading->known);
         reading->known = longer;
-        reading->inside = !reading->groups || is_wanted(reading->groups, line + 1);
+        reading->inside = !reading->groups || names_have(reading->groups, line + 1);
         return 0;
 }
 
@@ -150,9 +140,7 @@ static int check_groups(const struct reading *reading, const char *path, struct 
         for (const char *at = reading->groups; at && *at;) {
                 size_t len = strcspn(at, ",");
                 scoped(scoped_free) char *name = copy_bytes(at, len);
-                scoped(scoped_free) char *known = text_of(", %s,", reading->known ? reading->known : "");
-                scoped(scoped_free) char *sought = text_of(", %s,", name);
-                if (!strstr(known, sought)) {
+                if (!reading->known || !names_have(reading->known, name)) {
                         (void)cause_set(cause, CAUSE_NOT_FOUND, "there is no group '%s' in %s", name, path);
                         cause_remedy(cause,
                                      reading->known ? "say one of: %s" : "begin one by a line [NAME]%s",

@@ -7,13 +7,17 @@
 
 #include "common/cause.h"
 
+#include <jansson.h>
+
 enum { STATIONS_MOST = 10000 };
 
 struct stations {
         char **names;
         size_t count;
+        json_t *set; /* the same names, to find one; NULL: none yet */
 };
 void stations_free(struct stations *stations);
+bool stations_have(const struct stations *stations, const char *name);
 
 /* "A,B,C". -1 with a cause when one of them is no host, or there are too many. */
 int stations_add_list(struct stations *stations, const char *list, struct cause *cause) must_use;

@@ -42,17 +42,20 @@ static const char *status_words(const char *status)
         return state->words[0] ? state->words : status;
 }
 
-static bool is_ill(const json_t *account)
+size_t status_rank(const char *status)
 {
-        return state_of(json_text(account, "status"))->ill;
+        const struct state *state = state_of(status);
+        return state->words[0] ? (size_t)(state - states) : count_of(states);
 }
 
-static size_t count_at(const json_t *accounts, const char *path, const char *word)
+bool status_is_ill(const char *status)
 {
-        size_t count = 0;
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                count += same_text(json_text(json_array_get(accounts, i), path), word);
-        return count;
+        return state_of(status)->ill;
+}
+
+static bool is_ill(const json_t *account)
+{
+        return status_is_ill(json_text(account, "status"));
 }
 
 size_t status_count(const json_t *status, const char *word)
@@ -60,7 +63,7 @@ size_t status_count(const json_t *status, const char *word)
         const json_t *total = json_object_get(json_at(status, "totals"), word);
         if (json_is_integer(total)) /* not all of them may be listed */
                 return (size_t)json_integer_value(total);
-        return count_at(json_at(status, "accounts"), "status", word);
+        return json_count(json_at(status, "accounts"), "status", word);
 }
 
 json_t *status_sorted(const json_t *accounts, const char *path)
@@ -69,8 +72,7 @@ json_t *status_sorted(const json_t *accounts, const char *path)
         for (size_t s = 0; s <= count_of(states); s++) /* what is not known here at the end */
                 for (size_t i = 0; i < json_array_size(accounts); i++) {
                         json_t *account = json_array_get(accounts, i);
-                        const struct state *state = state_of(json_text(account, path));
-                        if (s < count_of(states) ? state == &states[s] : !state->words[0])
+                        if (status_rank(json_text(account, path)) == s)
                                 (void)json_array_append(sorted, account);
                 }
         return sorted;
@@ -102,7 +104,7 @@ static char *totals_words(size_t all, const json_t *accounts, const char *path, 
                 /* those that work stand first, then from bad to worse */
                 const struct state *state = &states[i == 5 ? 4 : i == 4 ? 5 : i];
                 size_t count = totals ? (size_t)json_number(totals, state->status)
-                                      : count_at(accounts, path, state->status);
+                                      : json_count(accounts, path, state->status);
                 if (!count)
                         continue;
                 const char *word = !same_text(state->status, "ok") ? state->status

@@ -20,5 +20,9 @@ char *status_totals(const json_t *accounts, const char *path) must_use;
 json_t *status_sorted(const json_t *accounts, const char *path) must_use;
 /* How many accounts of the station have this status. */
 size_t status_count(const json_t *status, const char *word);
+/* Its place from the worst on; one that is not known here is behind all others. */
+size_t status_rank(const char *status);
+/* A person, or time, must mend it. */
+bool status_is_ill(const char *status);
 /* Messages in the counts of a queue that are not sent and have not failed. */
 int64_t status_waiting(const json_t *queue);

@@ -128,20 +128,6 @@ int submission_encode(struct tool_submission *submission, struct cause *cause)
         return 0;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-        while (len) {
-                ssize_t done = write(fd, bytes, len);
-                if (done < 0 && errno == EINTR)
-                        continue;
-                if (done < 0)
-                        return -1;
-                bytes += done;
-                len -= (size_t)done;
-        }
-        return 0;
-}
-
 static int make_place(struct tool_submission *submission, struct cause *cause)
 {
         submission->made = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -166,7 +152,7 @@ static int seal(struct tool_submission *submission, struct cause *cause)
         const struct buf *draft = &submission->draft;
         if (submission->made < 0 && make_place(submission, cause))
                 return -1;
-        if (write_all(submission->made, buf_bytes(draft), draft->len) ||
+        if (tool_write(submission->made, buf_bytes(draft), draft->len) ||
             fcntl(submission->made, F_ADD_SEALS, seals) || lseek(submission->made, 0, SEEK_SET))
                 return cause_errno(cause, errno, "memory for the message");
         buf_free(&submission->draft);

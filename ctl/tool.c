@@ -7,8 +7,10 @@
 #include "ctl/commands.h"
 #include "ctl/show.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 const char *tool_next_option(const struct tool *tool, const char *name, size_t *at)
 {
@@ -41,6 +43,17 @@ void tool_done(struct tool *tool)
         free(tool->host_list);
         free(tool->options);
         *tool = (struct tool){ 0 };
+}
+
+int tool_write(int fd, const void *bytes, size_t len)
+{
+        for (size_t at = 0; at < len;) {
+                ssize_t wrote = write(fd, (const char *)bytes + at, len - at);
+                if (wrote < 0 && errno != EINTR)
+                        return -1;
+                at += wrote > 0 ? (size_t)wrote : 0;
+        }
+        return 0;
 }
 
 int tell_cause(const struct cause *cause)

@@ -65,6 +65,9 @@ bool tool_has(const struct tool *tool, const char *name);
 const char *tool_next_option(const struct tool *tool, const char *name, size_t *at);
 void tool_done(struct tool *tool);
 
+/* All of it, whatever interrupts; -1 with errno. */
+int tool_write(int fd, const void *bytes, size_t len) must_use;
+
 /* "emailsecctl: SENTENCE" and "  what to do: REMEDY" to standard error; gives the exit status of the cause.
  */
 int tell_cause(const struct cause *cause);

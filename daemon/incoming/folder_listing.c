@@ -2,8 +2,8 @@
 /* A session that lists the folders of a mailbox; see folder_listing.h. */
 #include "daemon/incoming/folder_listing.h"
 
-#include "common/folder_names.h"
 #include "common/json_fields.h"
+#include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/imap/session.h"
 #include "daemon/loop.h"
@@ -64,7 +64,7 @@ static void folder_told(void *ctx, const char *name, bool selectable)
         json_put_text(folder, "name", name);
         json_put(folder, "selectable", json_boolean(selectable));
         json_put(folder, "fetched",
-                 json_boolean(folder_names_have(prop_text(&listing->account->values, PROP_FOLDER), name)));
+                 json_boolean(names_have(prop_text(&listing->account->values, PROP_FOLDER), name)));
         (void)json_array_append_new(listing->folders, folder);
 }
 

@@ -9,6 +9,7 @@
 #include "common/folder_names.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/events.h"
 #include "daemon/messages.h"
@@ -46,7 +47,7 @@ static void all_found(struct receiver *receiver)
         size_t count;
         scoped(scoped_free) char *found = take(receiver->names);
         /* IDLE is on the first: where that is left to the server, on INBOX if it is among them */
-        bool inbox = is_pattern(receiver->folders) && found && folder_names_have(found, "INBOX");
+        bool inbox = is_pattern(receiver->folders) && found && names_have(found, "INBOX");
         scoped(scoped_free) char *ordered = text_of("%s%s", inbox ? "INBOX," : "", found ? found : "");
         char *names = folder_names_normal(ordered, &count);
         struct cause cause;

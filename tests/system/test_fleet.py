@@ -42,6 +42,7 @@ fails*) printf 'emailsecctl: \033[2J\n  what to do: \033[2J\n' >&2; exit 1 ;;
 heavy*) head -c 60000000 /dev/zero | tr '\0' x ;;
 dense*) printf '[0'; yes ,0 | head -n 4100000 | tr -d '\n'; echo ']' ;;
 spews*) for _ in 1 2 3 4; do cat /dev/zero >&2 & done; wait ;;
+busy*) echo "emailsecctl: busy" >&2; exit 125 ;;
 shared*) sleep 600 & cat "$here/$host" ;;
 *) if [ -S "$here/$host.socket" ]; then
      PATH="$(dirname "$TOOL"):$PATH" EMAILSEC_SOCKET="$here/$host.socket" exec sh -c "$*"
@@ -125,7 +126,7 @@ WRONG = {
     "nowhere": ("no host of that name", "correct"), "off": ("no way there", "network"), "cut": ("did not get there", "ssh cut"),
     "bare": ("there is no emailsecctl", "apt install"), "older": ("does not take this command", "older"),
     "motd": ("is no answer: Welcome to motd", "at every login"), "object": ("is no answer", "at every login"),
-    "flood": ("too long", "emailsecctl -H flood"), "hung": ("did not answer in 3s", "--timeout"),
+    "busy": ("busy", "emailsecctl -H busy status"), "flood": ("too long", "emailsecctl -H flood"), "hung": ("did not answer in 3s", "--timeout"),
 }
 
 
@@ -145,8 +146,21 @@ def test_whatever_is_wrong_with_one_is_told_and_holds_up_nobody(fleet):
     # what "shared" left behind is its own, as a shared connection of ssh is; what was killed takes a moment to go
     until(lambda: fleet.left(but="sleep") == [])
     text = fleet.run("-H", ",".join(["well1", *WRONG, "ill1"]), "--timeout", "3s", "status")
-    assert text.returncode == 3 and "13 stations: 1 well, 1 with trouble, 11 not reached" in text.out
+    assert text.returncode == 3 and "14 stations: 1 well, 1 with trouble, 12 not reached" in text.out
     assert "\033" not in text.out and text.err == ""
+
+
+def test_ssh_that_cannot_be_started(fleet, tmp_path):
+    """Not installed, or not to be run: told of each host, with what the system says."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run("-H", "a,b", "status", PATH=str(empty))
+    assert done.returncode == 3 and "ssh cannot be started: No such file or directory" in done.out
+    assert "apt install openssh-client" in done.out
+    os.chmod(fleet.path("ssh"), 0o644)
+    done = run("-H", "a,b", "status", PATH=fleet.folder)
+    assert done.returncode == 3 and "ssh cannot be started: Permission denied" in done.out
+    assert "see who may run ssh" in done.out
 
 
 def test_one_that_never_ceases_to_complain(fleet):
@@ -190,6 +204,10 @@ def test_status_of_stations_worst_first(fleet):
     assert [line[0] for line in lines[1:6]] == ["b", "d", "c", "a", "e"]
     assert lines[1][1] == "challenge" and "0.0.9" in lines[1] and "cannot reach mail1" in done.out
     assert "5 stations: 3 well, 2 with trouble, 0 not reached" in done.out
+    fleet.says("new", status_of("dormant", "ok"))
+    assert re.search(r"^new +ok ", fleet.run("-H", "a,new", "status").out, re.M)
+    fleet.says("new", status_of("dormant"))  # a word of a later version, as it is
+    assert re.search(r"^new +dormant ", fleet.run("-H", "a,new", "status").out, re.M)
     problems = fleet.run("-H", "a,b,c,d", "status", "--problems").out
     assert re.findall(r"^([a-z]) ", problems, re.M) == ["b", "d"]
     named = {"name": "x", "kind": "outgoing", "status": "down", "cause": {"text": "no way", "code": "Connect"}}

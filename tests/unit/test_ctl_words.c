@@ -5,6 +5,7 @@
  * folders.
  */
 #include "common/folder_names.h"
+#include "common/names.h"
 #include "ctl/alike.h"
 #include "ctl/apply_document.h"
 #include "ctl/attachments.h"
@@ -43,11 +44,11 @@ END_TEST
 
 START_TEST(a_folder_in_a_list)
 {
-        ck_assert(folder_names_have("INBOX,Sent", "Sent"));
-        ck_assert(folder_names_have("Sent", "Sent"));
-        ck_assert(!folder_names_have("INBOX,Sent Mail", "Sent"));
-        ck_assert(!folder_names_have("INBOX,Sent", "BOX"));
-        ck_assert(!folder_names_have("", "INBOX"));
+        ck_assert(names_have("INBOX,Sent", "Sent"));
+        ck_assert(names_have("Sent", "Sent"));
+        ck_assert(!names_have("INBOX,Sent Mail", "Sent"));
+        ck_assert(!names_have("INBOX,Sent", "BOX"));
+        ck_assert(!names_have("", "INBOX"));
 }
 END_TEST
 
@@ -258,6 +259,9 @@ START_TEST(a_part_of_a_document_for_one_station)
                 { "b", "[{\"name\":\"x\"}]",
                   "{\"accounts\":[{\"name\":\"x\"}],\"hosts\":{\"a\":{\"accounts\":[{\"name\":\"y\"}]}}}" },
                 { "me@a", "[{\"name\":\"y\"}]", "{\"hosts\":{\"a\":{\"accounts\":[{\"name\":\"y\"}]}}}" },
+                { "me@a", "[{\"name\":\"y\",\"port\":2}]",
+                  "{\"hosts\":{\"me@a\":[{\"name\":\"y\",\"port\":2}],\"A\":[{\"name\":\"y\",\"port\":1}],"
+                  "\"ME@a\":[{\"name\":\"z\"}]}}" },
                 { "a", "[]", "[]" },
                 { "a", NULL, "{}" },
                 { "a", NULL, "{\"accounts\":[],\"hosts\":[]}" },
@@ -267,14 +271,47 @@ START_TEST(a_part_of_a_document_for_one_station)
         for (size_t i = 0; i < count_of(cases); i++) {
                 struct cause cause = { 0 };
                 json_t *document = json_loads(cases[i].document, 0, NULL);
-                json_t *accounts = apply_document_for(document, cases[i].station, &cause);
+                json_t *parts = apply_document_parts(document);
+                json_t *accounts = apply_document_for(document, parts, cases[i].station, &cause);
                 ck_assert_int_eq(accounts == NULL, cases[i].accounts == NULL);
                 scoped(scoped_free) char *text = accounts ? json_dumps(accounts, JSON_COMPACT) : NULL;
                 if (text)
                         ck_assert_str_eq(text, cases[i].accounts);
                 json_decref(accounts);
+                json_decref(parts);
                 json_decref(document);
         }
+}
+END_TEST
+
+/* Each station finds its part, each part its station, without looking at all others. */
+START_TEST(a_document_for_many_stations)
+{
+        struct stations stations = { 0 }, none = { 0 };
+        json_t *hosts = json_object(), *document = json_pack("{s:o}", "hosts", hosts);
+
+        for (int i = 0; i < 5000; i++) {
+                char name[32], key[32];
+                (void)snprintf(name, sizeof name, "me@Plant%d", i);
+                (void)snprintf(key, sizeof key, "pLANT%d", i);
+                struct cause cause;
+                ck_assert_int_eq(stations_add_list(&stations, name, &cause), 0);
+                json_object_set_new(hosts, key, json_pack("[{s:s}]", "name", key));
+        }
+        json_object_set_new(hosts, "elsewhere", json_array());
+        json_t *others = apply_document_others(document, &stations, &none);
+        ck_assert_uint_eq(json_array_size(others), 1);
+        json_t *parts = apply_document_parts(document);
+        for (size_t i = 0; i < stations.count; i++) {
+                struct cause cause;
+                json_t *accounts = apply_document_for(document, parts, stations.names[i], &cause);
+                ck_assert_uint_eq(json_array_size(accounts), 1);
+                json_decref(accounts);
+        }
+        json_decref(parts);
+        json_decref(others);
+        json_decref(document);
+        stations_free(&stations);
 }
 END_TEST
 
@@ -294,6 +331,7 @@ int main(void)
         tcase_add_loop_test(cases, lists_of_stations, 0, (int)count_of(station_lists));
         tcase_add_test(cases, hosts_of_stations);
         tcase_add_test(cases, a_part_of_a_document_for_one_station);
+        tcase_add_test(cases, a_document_for_many_stations);
         suite_add_tcase(suite, cases);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
