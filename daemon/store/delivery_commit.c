@@ -45,6 +45,23 @@ static int place_one(struct delivery *delivery, struct item *item, const struct 
         return 0;
 }
 
+/* Of those the files that are in cur/: a mail reader has been there since they were fetched first. */
+static int find_in_cur(const struct delivery *delivery, size_t first, size_t end, int cur_folder,
+                       struct maildir_listing *cur)
+{
+        const struct item *items = delivery->arrival.items;
+
+        cur->files = new_zeroed(end - first, sizeof *cur->files);
+        for (size_t i = first; i < end; i++)
+                if (!items[i].known && strcmp(items[i].box, items[first].box) == 0)
+                        cur->files[cur->count++] = (struct maildir_file){
+                                .name = copy_text(items[i].file),
+                                .base = maildir_base_length(items[i].file),
+                        };
+        maildir_listing_sort(cur);
+        return maildir_keep_present(cur_folder, cur);
+}
+
 /* All items from `first` on that are filed into the same folder as that one. */
 static int place_box(struct delivery *delivery, size_t first, size_t end, bool look_in_cur)
 {
@@ -55,7 +72,7 @@ static int place_box(struct delivery *delivery, size_t first, size_t end, bool l
 
         if (box_enter(&at, delivery->account, box, true, &delivery->failure) < 0)
                 return -1;
-        if (look_in_cur && maildir_list(at.maildir.cur, false, &cur) < 0)
+        if (look_in_cur && find_in_cur(delivery, first, end, at.maildir.cur, &cur) < 0)
                 return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", at.place);
         for (size_t i = first; i < end; i++) {
                 struct item *item = &arrival->items[i];
@@ -310,16 +327,19 @@ static int look_up_one(struct delivery *delivery, size_t index, struct unrecorde
         return 0;
 }
 
+/* What is to be looked for among the files without a row; NULL: nothing. */
+static struct unrecorded *unrecorded_of(const struct delivery *delivery)
+{
+        return delivery->reconcile && delivery->look_in_cur && !delivery->give ? delivery->unrecorded : NULL;
+}
+
 static int look_up_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
         scoped(twins_free) struct twins twins = { 0 };
-        struct unrecorded *unrecorded =
-                delivery->reconcile && delivery->look_in_cur && !delivery->give ? delivery->unrecorded : NULL;
+        struct unrecorded *unrecorded = unrecorded_of(delivery);
 
         twins_init(&twins, delivery->arrival.count);
-        if (unrecorded && unrecorded_read(delivery->account, db, unrecorded, cause) < 0)
-                return -1;
         for (size_t i = 0; i < delivery->arrival.count; i++) {
                 if (look_up_one(delivery, i, unrecorded, &twins, db, cause) < 0)
                         return -1;
@@ -340,14 +360,29 @@ static void looked_up(struct store_read *read, const struct cause *cause)
                 sync_all(delivery);
 }
 
+static void look_up(void *ctx, const struct cause *cause)
+{
+        struct delivery *delivery = ctx;
+
+        if (cause) {
+                delivery_give_up(delivery, cause);
+                return;
+        }
+        delivery->read = (struct store_read){ .read = look_up_work, .done = looked_up };
+        store_read(&delivery->read);
+}
+
 void delivery_finish(struct delivery *delivery)
 {
         if (delivery->abandoned || delivery->failed) {
                 delivery_give_up(delivery, &delivery->failure);
         } else if (delivery->arrival.count) {
                 delivery->look_in_cur = !maildir_is_certain(delivery->account, delivery->folder);
-                delivery->read = (struct store_read){ .read = look_up_work, .done = looked_up };
-                store_read(&delivery->read);
+                struct unrecorded *unrecorded = unrecorded_of(delivery);
+                if (unrecorded && !unrecorded->read)
+                        unrecorded_look(delivery->account, unrecorded, look_up, delivery);
+                else
+                        look_up(delivery, NULL);
         } else if (delivery->cursor_uid) {
                 delivery_record(delivery, 0);
         } else {

@@ -4,57 +4,40 @@
 
 #include "common/line_ends.h"
 #include "daemon/sha256.h"
+#include "daemon/store/jobs.h"
+#include "daemon/store/maildir_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-/* ---- files with a row ---- */
-
-struct ids { /* sorted */
-        int64_t *at;
-        size_t count;
+enum {
+        ROWS_AT_ONCE = 1 << 12,
+        READ_MS = 50, /* files are read for so long, and one more */
 };
 
-static void ids_free(struct ids *ids)
-{
-        free(take(ids->at));
-}
-
-static int by_number(const void *a, const void *b)
-{
-        int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
-
-        return (one > other) - (one < other);
-}
-
-/* A file that only a look has found has a row in `inbox`, and none in `seen`. */
-static int read_recorded(struct database *db, const char *account, struct ids *ids, struct cause *cause)
-{
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause,
-                "SELECT inbox.id FROM seen JOIN inbox ON inbox.seq = seen.inbox WHERE inbox.account = ?",
-                VALUES(v_text(account)));
-        int more = rows ? 0 : -1;
-
-        while (rows && (more = db_next(db, rows, cause)) > 0) {
-                if ((ids->count & (ids->count - 1)) == 0)
-                        ids->at = new_resized(ids->at, 2 * ids->count + 1, sizeof *ids->at);
-                ids->at[ids->count++] = sqlite3_column_int64(rows, 0);
-        }
-        if (ids->count)
-                qsort(ids->at, ids->count, sizeof *ids->at, by_number);
-        return more;
-}
-
-static bool is_recorded(const struct ids *ids, const char *file)
-{
-        int64_t id = inbox_id(file);
-
-        return ids->count && bsearch(&id, ids->at, ids->count, sizeof id, by_number);
-}
+struct look {
+        char *account;
+        struct unrecorded *out;
+        struct maildir maildir;
+        struct maildir_set files;
+        int64_t *places; /* numbers, as rows of `seen` have them */
+        size_t place_count, place;
+        struct { /* the last row of that place that was looked at */
+                int64_t uidvalidity, uid, generation;
+                char *uidl;
+        } last;
+        size_t unmatched; /* read up to this one */
+        bool more;        /* of what is done in portions */
+        struct cause failure;
+        bool failed;
+        void (*done)(void *ctx, const struct cause *cause);
+        void *ctx;
+        struct store_read read;
+        struct job job;
+};
 
 /* ---- content ---- */
 
@@ -80,25 +63,6 @@ static bool read_content(int folder, const char *name, struct unrecorded_file *f
         return fd >= 0 && len == 0;
 }
 
-static int read_folder(int folder, bool in_new, const struct ids *recorded, struct unrecorded *out)
-{
-        scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
-
-        if (maildir_list(folder, in_new, &listing) < 0)
-                return -1;
-        for (size_t i = 0; i < listing.count; i++) {
-                const struct maildir_file *file = &listing.files[i];
-                struct unrecorded_file found = { 0 };
-                if (!maildir_is_ours(file->name) || is_recorded(recorded, file->name) ||
-                    !read_content(folder, file->name, &found))
-                        continue;
-                found.file = copy_bytes(file->name, file->base);
-                out->files = new_resized(out->files, out->count + 1, sizeof *out->files);
-                out->files[out->count++] = found;
-        }
-        return 0;
-}
-
 struct unrecorded *unrecorded_new(void)
 {
         return new_object(struct unrecorded);
@@ -119,25 +83,212 @@ void unrecorded_free(struct unrecorded *of)
         free(of);
 }
 
-int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause)
-{
-        scoped(ids_free) struct ids recorded = { 0 };
-        struct maildir maildir;
-        int there = out->read ? 0 : maildir_open(account, false, &maildir, cause);
+/* ---- a look ---- */
 
-        if (there <= 0) {
-                out->read = there == 0;
-                return there;
+static void look_end(struct look *look, const struct cause *cause)
+{
+        if (cause)
+                unrecorded_clear(look->out);
+        look->out->read = !cause;
+        look->done(look->ctx, cause);
+        maildir_close(&look->maildir);
+        maildir_set_clear(&look->files);
+        free(look->places);
+        free(look->last.uidl);
+        free(look->account);
+        free(look);
+}
+
+/* Between two portions; false: it is over. */
+static bool goes_on(struct look *look, const struct cause *cause)
+{
+        struct cause closed;
+
+        if (!cause && store_closing()) {
+                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
+                cause = &closed;
         }
-        int done = read_recorded(db, account, &recorded, cause);
-        if (done == 0 && (read_folder(maildir.new, true, &recorded, out) < 0 ||
-                          read_folder(maildir.cur, false, &recorded, out) < 0))
-                done = cause_errno(cause, errno, "cannot read the Maildir of %s", account);
-        maildir_close(&maildir);
-        if (done < 0)
-                unrecorded_clear(out);
-        out->read = done == 0;
-        return done;
+        if (cause)
+                look_end(look, cause);
+        return !cause;
+}
+
+static void run_on_files(struct look *look, void (*work)(struct job *job), void (*done)(struct job *job))
+{
+        look->job = (struct job){ .work = work, .done = done };
+        store_run_files(&look->job);
+}
+
+/* ---- their content; file pool ---- */
+
+static int64_t now_ms(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void add_content(struct look *look, const struct maildir_file *file)
+{
+        struct unrecorded *out = look->out;
+        struct unrecorded_file found = { 0 };
+
+        if (!maildir_is_ours(file->name) ||
+            !read_content(file->in_new ? look->maildir.new : look->maildir.cur, file->name, &found))
+                return;
+        found.file = copy_bytes(file->name, file->base);
+        if ((out->count & (out->count - 1)) == 0)
+                out->files = new_resized(out->files, 2 * out->count + 1, sizeof *out->files);
+        out->files[out->count++] = found;
+}
+
+static void content_work(struct job *job)
+{
+        struct look *look = container_of(job, struct look, job);
+        const struct maildir_listing *unmatched = &look->files.listing;
+        int64_t until = now_ms() + READ_MS;
+
+        if (look->unmatched == 0)
+                maildir_set_keep_unmatched(&look->files);
+        while (look->unmatched < unmatched->count && now_ms() < until)
+                add_content(look, &unmatched->files[look->unmatched++]);
+        look->more = look->unmatched < unmatched->count;
+}
+
+static void content_done(struct job *job)
+{
+        struct look *look = container_of(job, struct look, job);
+
+        if (!goes_on(look, NULL))
+                return;
+        if (look->more)
+                run_on_files(look, content_work, content_done);
+        else
+                look_end(look, NULL);
+}
+
+/* ---- files with a row; reader thread ---- */
+
+/* A file that only a scan has found has a row in `inbox`, and none in `seen`. */
+static int match_rows(struct look *look, struct database *db, struct cause *cause)
+{
+        int more, count = 0;
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT s.uidvalidity, s.uid, s.uidl, s.generation, i.file FROM seen s"
+                " LEFT JOIN inbox i ON i.seq = s.inbox WHERE s.place = ?"
+                " AND (s.uidvalidity, s.uid, s.uidl, s.generation) > (?, ?, ?, ?)"
+                " ORDER BY s.uidvalidity, s.uid, s.uidl, s.generation",
+                VALUES(v_int(look->places[look->place]), v_int(look->last.uidvalidity), v_int(look->last.uid),
+                       v_text(look->last.uidl ? look->last.uidl : ""), v_int(look->last.generation)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0 && count++ < ROWS_AT_ONCE) {
+                const char *file = (const char *)sqlite3_column_text(rows, 4);
+                if (file)
+                        (void)maildir_set_match(&look->files, file);
+                look->last.uidvalidity = sqlite3_column_int64(rows, 0);
+                look->last.uid = sqlite3_column_int64(rows, 1);
+                look->last.generation = sqlite3_column_int64(rows, 3);
+                free(look->last.uidl);
+                look->last.uidl = db_text(rows, 2);
+        }
+        return more;
+}
+
+static int read_places(struct look *look, struct database *db, struct cause *cause)
+{
+        int more;
+        scoped(db_end) sqlite3_stmt *rows = db_query(db, cause, "SELECT number FROM place WHERE account = ?",
+                                                     VALUES(v_text(look->account)));
+
+        look->places = new_zeroed(1, sizeof *look->places);
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
+                look->places = new_resized(look->places, look->place_count + 1, sizeof *look->places);
+                look->places[look->place_count++] = sqlite3_column_int64(rows, 0);
+        }
+        return more;
+}
+
+static int rows_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+        int more = 0;
+
+        if (!look->places && read_places(look, db, cause) < 0)
+                return -1;
+        if (look->place < look->place_count && (more = match_rows(look, db, cause)) < 0)
+                return -1;
+        if (!more) {
+                look->place++;
+                free(take(look->last.uidl));
+                memset(&look->last, 0, sizeof look->last);
+        }
+        look->more = look->place < look->place_count;
+        return 0;
+}
+
+static void rows_done(struct store_read *read, const struct cause *cause)
+{
+        struct look *look = container_of(read, struct look, read);
+
+        if (!goes_on(look, cause))
+                return;
+        if (look->more)
+                store_read(&look->read);
+        else
+                run_on_files(look, content_work, content_done);
+}
+
+/* ---- the files; file pool ---- */
+
+static int read_names(struct look *look)
+{
+        int there = look->more ? 1 : maildir_open(look->account, false, &look->maildir, &look->failure);
+
+        if (there <= 0)
+                return there;
+        int more = maildir_set_read(&look->files, &look->maildir);
+        return more < 0 ? cause_errno(&look->failure, errno, "cannot read the Maildir of %s", look->account)
+                        : more;
+}
+
+static void names_work(struct job *job)
+{
+        struct look *look = container_of(job, struct look, job);
+        int more = read_names(look);
+
+        look->more = more > 0;
+        look->failed = more < 0;
+}
+
+static void names_done(struct job *job)
+{
+        struct look *look = container_of(job, struct look, job);
+
+        if (!goes_on(look, look->failed ? &look->failure : NULL))
+                return;
+        if (look->more) {
+                run_on_files(look, names_work, names_done);
+        } else if (!look->files.listing.count) {
+                look_end(look, NULL);
+        } else {
+                look->read = (struct store_read){ .read = rows_work, .done = rows_done };
+                store_read(&look->read);
+        }
+}
+
+void unrecorded_look(const char *account, struct unrecorded *out,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx)
+{
+        struct look *look = new_object(struct look);
+
+        look->account = copy_text(account);
+        look->maildir = MAILDIR_CLOSED;
+        look->out = out;
+        look->done = done;
+        look->ctx = ctx;
+        run_on_files(look, names_work, names_done);
 }
 
 const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32])

@@ -23,10 +23,10 @@ struct unrecorded {
 };
 
 struct unrecorded *unrecorded_new(void) must_use;
-/* Reader thread: those of the account, unless that was done; a Maildir that is missing has none. Costs a look
- * at all its files and rows. */
-int unrecorded_read(const char *account, struct database *db, struct unrecorded *out, struct cause *cause)
-        must_use;
+/* Looks for those of the account; a Maildir that is missing has none. Costs a look at all its files and rows,
+ * in portions. Loop. */
+void unrecorded_look(const char *account, struct unrecorded *out,
+                     void (*done)(void *ctx, const struct cause *cause), void *ctx);
 /* One of that content, each once; NULL: there is none. The name is borrowed. */
 const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32]);
 void unrecorded_free(struct unrecorded *of);

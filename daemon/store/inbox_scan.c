@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A scan of a Maildir; see inbox_scan.h. The reader thread compares, the writer takes the differences, step
- * by step. A row ends only when its file was nowhere during a scan in which no folder changed.
+ * A scan of a Maildir; see inbox_scan.h. Folder by folder its files are read by the file pool, their names
+ * are compared with the rows by the reader, and the writer takes the differences: all in portions, so that
+ * others have their turn between them. A row ends only when its file was nowhere while the folder was read
+ * and nobody changed it.
  */
 #include "daemon/store/inbox_scan.h"
 
 #include "common/limits.h"
 #include "daemon/store/inbox_rows.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/maildir_set.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/store.h"
 
@@ -18,9 +21,9 @@
 #include <sys/stat.h>
 
 enum {
-        STEP = 1000,               /* differences in one write */
-        DIFFERENCES_MOST = 100000, /* of one scan: more: another scan */
-        TICK_MS = 20,              /* changes this near to each other may get the same time */
+        ROWS_AT_ONCE = 1 << 12, /* by the reader */
+        DIFFERENCES = 1000,     /* in one write */
+        TICK_MS = 20,           /* changes this near to each other may get the same time */
 };
 
 /* ---- times of folders ---- */
@@ -131,7 +134,7 @@ void inbox_scans_end(void)
         pthread_mutex_unlock(&lock);
 }
 
-/* ---- comparing; reader thread ---- */
+/* ---- a scan ---- */
 
 struct difference {
         enum { FILE_NEW, FILE_MOVED, FILE_GONE } kind;
@@ -148,52 +151,278 @@ struct scanned_box {
 struct scan {
         char *account;
         struct owner owner;
-        bool anew, more;
+        bool anew;
         struct scanned_box *boxes;
-        size_t box_count;
-        struct difference *differences;
-        size_t count, written, writing;
+        size_t box_count, box; /* the one that is compared */
+        int64_t last;          /* number of the last row before the folders were read */
+        struct {               /* of that folder */
+                struct maildir maildir;
+                struct maildir_set files;
+                bool still;   /* nothing changed while it was read */
+                int64_t seq;  /* compared up to this row */
+                size_t fresh; /* files without a row, up to this one */
+                bool more;    /* of what is done in portions */
+                struct cause failure;
+                bool failed;
+        } at;
+        struct difference *differences; /* room for so many as are written at once; NULL: none yet */
+        size_t count;
+        void (*written)(struct scan *scan);
         void (*done)(void *ctx);
         void *ctx;
         struct store_read read;
         struct store_write write;
-};
-
-static void close_directory(DIR **directory)
-{
-        if (*directory)
-                (void)closedir(*directory);
-}
-
-struct comparing {
-        struct scan *scan;
-        struct scanned_box *box;
-        struct maildir maildir;
-        struct maildir_listing listing;
-        bool *matched; /* files that have a row */
-        int64_t last;  /* number of the last row before the folders were read */
+        struct job job;
 };
 
 static struct difference *add_difference(struct scan *scan)
 {
-        if (scan->count == DIFFERENCES_MOST) {
-                scan->more = true;
-                return NULL;
-        }
-        if ((scan->count & (scan->count - 1)) == 0)
-                scan->differences =
-                        new_resized(scan->differences, 2 * scan->count + 1, sizeof *scan->differences);
-        scan->differences[scan->count] = (struct difference){ 0 };
-        return &scan->differences[scan->count++];
+        if (!scan->differences)
+                scan->differences = new_zeroed(DIFFERENCES, sizeof *scan->differences);
+        struct difference *difference = &scan->differences[scan->count++];
+        *difference = (struct difference){ 0 };
+        return difference;
 }
 
-static void differences_free(struct scan *scan)
+static void differences_done(struct scan *scan)
 {
         for (size_t i = 0; i < scan->count; i++)
                 inbox_row_done(&scan->differences[i].row);
-        free(take(scan->differences));
-        scan->count = scan->written = 0;
+        scan->count = 0;
 }
+
+static void scan_end(struct scan *scan)
+{
+        scan->done(scan->ctx);
+        differences_done(scan);
+        free(scan->differences);
+        for (size_t i = 0; i < scan->box_count; i++) {
+                free(scan->boxes[i].name);
+                free(scan->boxes[i].place);
+        }
+        free(scan->boxes);
+        maildir_set_clear(&scan->at.files);
+        maildir_close(&scan->at.maildir);
+        free(scan->account);
+        free(scan);
+}
+
+/* ---- writing the differences ---- */
+
+static int write_work(struct store_write *write, struct database *db, struct cause *cause)
+{
+        struct scan *scan = container_of(write, struct scan, write);
+        int result = owner_holds(db, &scan->owner, cause);
+
+        for (size_t i = 0; i < scan->count && result == 0; i++) {
+                const struct difference *difference = &scan->differences[i];
+                switch (difference->kind) {
+                case FILE_NEW:
+                        result = inbox_row_add(db, scan->account, &difference->row, cause);
+                        break;
+                case FILE_MOVED:
+                        result = inbox_row_move(db, &difference->row, cause);
+                        break;
+                case FILE_GONE:
+                        result = inbox_row_end(db, difference->row.seq, cause);
+                        break;
+                }
+        }
+        return result;
+}
+
+static void wrote(struct store_write *write, const struct cause *cause)
+{
+        struct scan *scan = container_of(write, struct scan, write);
+
+        differences_done(scan);
+        if (cause)
+                scan_end(scan);
+        else
+                scan->written(scan);
+}
+
+static void write_differences(struct scan *scan, void (*then)(struct scan *scan))
+{
+        if (!scan->count) {
+                then(scan);
+                return;
+        }
+        scan->written = then;
+        scan->write = (struct store_write){ .write = write_work, .done = wrote };
+        store_write(&scan->write);
+}
+
+/* ---- from folder to folder ---- */
+
+static void read_some(struct scan *scan);
+
+/* The rows are as the files were then. */
+static void all_compared(struct scan *scan)
+{
+        for (size_t i = 0; i < scan->box_count; i++)
+                if (scan->boxes[i].needed && scan->boxes[i].times.new.tv_sec)
+                        note(scan->boxes[i].place, &scan->boxes[i].times);
+        scan_end(scan);
+}
+
+static void next_box(struct scan *scan)
+{
+        while (scan->box < scan->box_count && !scan->boxes[scan->box].needed)
+                scan->box++;
+        if (store_closing())
+                scan_end(scan);
+        else if (scan->box == scan->box_count)
+                all_compared(scan);
+        else
+                read_some(scan);
+}
+
+static void leave_box(struct scan *scan)
+{
+        maildir_close(&scan->at.maildir);
+        maildir_set_clear(&scan->at.files);
+        memset(&scan->at, 0, sizeof scan->at);
+        scan->at.maildir = MAILDIR_CLOSED;
+        scan->box++;
+        next_box(scan);
+}
+
+static void box_compared(struct scan *scan)
+{
+        if (!scan->at.still)
+                scan->boxes[scan->box].times = (struct inbox_change){ 0 };
+        leave_box(scan);
+}
+
+/* A folder that somebody else has made, and that cannot be read: its rows stay. */
+static void box_failed(struct scan *scan)
+{
+        if (!scan->boxes[scan->box].name[0]) {
+                scan_end(scan);
+                return;
+        }
+        scan->boxes[scan->box].needed = false;
+        leave_box(scan);
+}
+
+/* ---- files without a row; file pool ---- */
+
+static void fresh_some(struct scan *scan);
+
+static void add_file(struct scan *scan, const struct maildir_file *file)
+{
+        struct stat st;
+        int folder = file->in_new ? scan->at.maildir.new : scan->at.maildir.cur;
+
+        if (fstatat(folder, file->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+        struct difference *difference = add_difference(scan);
+        difference->kind = FILE_NEW;
+        difference->row = (struct inbox_row){ .file = copy_bytes(file->name, file->base),
+                                              .suffix = copy_text(file->name + file->base),
+                                              .in_new = file->in_new,
+                                              .box = copy_text(scan->boxes[scan->box].name),
+                                              .received = st.st_mtime,
+                                              .size = st.st_size };
+}
+
+static void fresh_work(struct job *job)
+{
+        struct scan *scan = container_of(job, struct scan, job);
+        const struct maildir_listing *fresh = &scan->at.files.listing;
+
+        if (scan->at.fresh == 0)
+                maildir_set_keep_unmatched(&scan->at.files);
+        for (int i = 0; i < DIFFERENCES && scan->at.fresh < fresh->count; i++)
+                add_file(scan, &fresh->files[scan->at.fresh++]);
+        scan->at.more = scan->at.fresh < fresh->count;
+}
+
+static void fresh_done(struct job *job)
+{
+        struct scan *scan = container_of(job, struct scan, job);
+
+        write_differences(scan, scan->at.more ? fresh_some : box_compared);
+}
+
+static void fresh_some(struct scan *scan)
+{
+        if (store_closing()) {
+                scan_end(scan);
+                return;
+        }
+        if (scan->at.files.matched_count == scan->at.files.listing.count) {
+                box_compared(scan);
+                return;
+        }
+        scan->job = (struct job){ .work = fresh_work, .done = fresh_done };
+        store_run_files(&scan->job);
+}
+
+/* ---- the rows; reader thread ---- */
+
+static void compare_row(struct scan *scan, sqlite3_stmt *rows)
+{
+        int64_t seq = sqlite3_column_int64(rows, 0);
+        const char *name = (const char *)sqlite3_column_text(rows, 1),
+                   *suffix = (const char *)sqlite3_column_text(rows, 2);
+        const struct maildir_file *file = maildir_set_match(&scan->at.files, name);
+
+        scan->at.seq = seq;
+        if (file ? file->in_new == (sqlite3_column_int(rows, 3) != 0) &&
+                            strcmp(file->name + file->base, suffix) == 0
+                 : !scan->at.still || seq > scan->last)
+                return;
+        struct difference *difference = add_difference(scan);
+        difference->kind = file ? FILE_MOVED : FILE_GONE;
+        difference->row.seq = seq;
+        if (file) {
+                difference->row.in_new = file->in_new;
+                difference->row.suffix = copy_text(file->name + file->base);
+        }
+}
+
+static int compare_work(struct store_read *read, struct database *db, struct cause *cause)
+{
+        struct scan *scan = container_of(read, struct scan, read);
+        int more, count = 0;
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ? AND seq > ?"
+                " ORDER BY seq",
+                VALUES(v_text(scan->account), v_text(scan->boxes[scan->box].name), v_int(scan->at.seq)));
+
+        while ((more = rows ? db_next(db, rows, cause) : -1) > 0 && count++ < ROWS_AT_ONCE &&
+               scan->count < DIFFERENCES)
+                compare_row(scan, rows);
+        scan->at.more = more > 0;
+        return more < 0 ? -1 : 0;
+}
+
+static void compare_some(struct scan *scan);
+
+static void compared(struct store_read *read, const struct cause *cause)
+{
+        struct scan *scan = container_of(read, struct scan, read);
+
+        if (cause)
+                box_failed(scan);
+        else
+                write_differences(scan, scan->at.more ? compare_some : fresh_some);
+}
+
+static void compare_some(struct scan *scan)
+{
+        if (store_closing()) {
+                scan_end(scan);
+                return;
+        }
+        scan->read = (struct store_read){ .read = compare_work, .done = compared };
+        store_read(&scan->read);
+}
+
+/* ---- the files; file pool ---- */
 
 /* Until a change from now on must get a later time than the last one had. */
 static void await_tick(const struct inbox_change *times)
@@ -209,124 +438,63 @@ static void await_tick(const struct inbox_change *times)
                 (void)nanosleep(&(struct timespec){ .tv_nsec = (TICK_MS - age) * 1000000 }, NULL);
 }
 
-static int read_folders(struct comparing *comparing, struct cause *cause)
+/* -1: not readable; 0: all is read; 1: there is more. */
+static int read_files(struct scan *scan)
 {
-        int error = 0;
+        struct scanned_box *box = &scan->boxes[scan->box];
+        int there = scan->at.more ? 1 : maildir_open(box->place, false, &scan->at.maildir, &scan->at.failure);
 
-        if (comparing->maildir.new < 0)
-                return 0; /* there is no Maildir: no file */
-        if (maildir_list(comparing->maildir.new, true, &comparing->listing) < 0 ||
-            maildir_list(comparing->maildir.cur, false, &comparing->listing) < 0)
-                error = errno;
-        return error ? cause_errno(cause, error, "cannot read the Maildir of %s", comparing->box->place) : 0;
-}
-
-static void compare_row(struct comparing *comparing, sqlite3_stmt *rows, bool still)
-{
-        int64_t seq = sqlite3_column_int64(rows, 0);
-        const char *name = (const char *)sqlite3_column_text(rows, 1),
-                   *suffix = (const char *)sqlite3_column_text(rows, 2);
-        const struct maildir_file *file = maildir_find(&comparing->listing, name);
-        struct difference *difference;
-
-        if (file) {
-                comparing->matched[file - comparing->listing.files] = true;
-                if (file->in_new == (sqlite3_column_int(rows, 3) != 0) &&
-                    strcmp(file->name + file->base, suffix) == 0)
-                        return;
-        } else if (!still || seq > comparing->last) {
-                return;
+        if (there < 0)
+                return -1;
+        if (!scan->at.more) {
+                box->times = inbox_change_begin(&scan->at.maildir);
+                await_tick(&box->times);
+                box->times = inbox_change_begin(&scan->at.maildir);
         }
-        difference = add_difference(comparing->scan);
-        if (!difference)
-                return;
-        difference->kind = file ? FILE_MOVED : FILE_GONE;
-        difference->row.seq = seq;
-        if (file) {
-                difference->row.in_new = file->in_new;
-                difference->row.suffix = copy_text(file->name + file->base);
+        /* There is no Maildir: no file. */
+        int more = there ? maildir_set_read(&scan->at.files, &scan->at.maildir) : 0;
+        if (more == 0) {
+                struct inbox_change after = inbox_change_begin(&scan->at.maildir);
+                scan->at.still = same_times(&box->times, &after);
         }
-}
-
-static int compare_rows(struct comparing *comparing, struct database *db, bool still, struct cause *cause)
-{
-        int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause, "SELECT seq, file, suffix, in_new FROM inbox WHERE account = ? AND box = ?",
-                VALUES(v_text(comparing->scan->account), v_text(comparing->box->name)));
-
-        while ((more = rows ? db_next(db, rows, cause) : -1) > 0)
-                compare_row(comparing, rows, still);
         return more;
 }
 
-static void add_file(struct comparing *comparing, const struct maildir_file *file)
+static void read_work(struct job *job)
 {
-        struct stat st;
-        int folder = file->in_new ? comparing->maildir.new : comparing->maildir.cur;
+        struct scan *scan = container_of(job, struct scan, job);
+        int more = read_files(scan);
 
-        if (fstatat(folder, file->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return;
-        struct difference *difference = add_difference(comparing->scan);
-        if (!difference)
-                return;
-        difference->kind = FILE_NEW;
-        difference->row = (struct inbox_row){ .file = copy_bytes(file->name, file->base),
-                                              .suffix = copy_text(file->name + file->base),
-                                              .in_new = file->in_new,
-                                              .box = copy_text(comparing->box->name),
-                                              .received = st.st_mtime,
-                                              .size = st.st_size };
+        scan->at.more = more > 0;
+        scan->at.failed = more < 0;
 }
 
-static int compare(struct comparing *comparing, struct database *db, struct cause *cause)
+static void read_done(struct job *job)
 {
-        struct scanned_box *box = comparing->box;
+        struct scan *scan = container_of(job, struct scan, job);
 
-        await_tick(&box->times);
-        box->times = inbox_change_begin(&comparing->maildir);
-        if (db_number(db, cause, &comparing->last, 0, "SELECT max(seq) FROM inbox", NULL, 0) < 0 ||
-            read_folders(comparing, cause) < 0)
-                return -1;
-        comparing->matched = new_zeroed(comparing->listing.count + 1, sizeof *comparing->matched);
-        struct inbox_change after = inbox_change_begin(&comparing->maildir);
-        bool still = same_times(&box->times, &after);
-        if (compare_rows(comparing, db, still, cause) < 0)
-                return -1;
-        for (size_t i = 0; i < comparing->listing.count; i++)
-                if (!comparing->matched[i])
-                        add_file(comparing, &comparing->listing.files[i]);
-        if (!still)
-                box->times = (struct inbox_change){ 0 };
-        return 0;
+        if (scan->at.failed)
+                box_failed(scan);
+        else if (store_closing())
+                scan_end(scan);
+        else if (scan->at.more)
+                read_some(scan);
+        else
+                compare_some(scan);
 }
 
-static int scan_box(struct scan *scan, struct scanned_box *box, struct database *db, struct cause *cause)
+static void read_some(struct scan *scan)
 {
-        struct comparing comparing = { .scan = scan, .box = box, .maildir = MAILDIR_CLOSED };
-        int result = maildir_open(box->place, false, &comparing.maildir, cause);
-
-        if (result < 0)
-                return -1;
-        box->times = inbox_change_begin(&comparing.maildir);
-        box->needed = scan->anew || !is_noted(box->place, &box->times);
-        result = box->needed ? compare(&comparing, db, cause) : 0;
-        maildir_listing_free(&comparing.listing);
-        maildir_close(&comparing.maildir);
-        free(comparing.matched);
-        return result;
+        scan->job = (struct job){ .work = read_work, .done = read_done };
+        store_run_files(&scan->job);
 }
 
 /* ---- which folders there are; reader thread ---- */
 
-static void boxes_free(struct scan *scan)
+static void close_directory(DIR **directory)
 {
-        for (size_t i = 0; i < scan->box_count; i++) {
-                free(scan->boxes[i].name);
-                free(scan->boxes[i].place);
-        }
-        free(take(scan->boxes));
-        scan->box_count = 0;
+        if (*directory)
+                (void)closedir(*directory);
 }
 
 static void add_box(struct scan *scan, const char *name)
@@ -370,104 +538,41 @@ static int find_known_boxes(struct scan *scan, struct database *db, struct cause
         }
 }
 
-static int scan_work(struct store_read *read, struct database *db, struct cause *cause)
+/* One of which a look at its times says enough need not be read. */
+static void look_at_times(const struct scan *scan, struct scanned_box *box)
+{
+        struct maildir maildir = MAILDIR_CLOSED;
+
+        box->needed = true;
+        if (!scan->anew && maildir_open(box->place, false, &maildir, NULL) >= 0) {
+                box->times = inbox_change_begin(&maildir);
+                box->needed = !is_noted(box->place, &box->times);
+        }
+        maildir_close(&maildir);
+}
+
+static int boxes_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct scan *scan = container_of(read, struct scan, read);
 
-        scan->more = false;
-        boxes_free(scan);
         add_box(scan, "");
         find_boxes(scan);
-        if (find_known_boxes(scan, db, cause) < 0)
+        if (find_known_boxes(scan, db, cause) < 0 ||
+            db_number(db, cause, &scan->last, 0, "SELECT max(seq) FROM inbox", NULL, 0) < 0)
                 return -1;
-        for (size_t i = 0; i < scan->box_count; i++) {
-                struct scanned_box *box = &scan->boxes[i];
-                if (scan_box(scan, box, db, cause) == 0)
-                        continue;
-                if (!box->name[0])
-                        return -1;
-                box->needed = false; /* a folder that somebody else has made, and that cannot be read: its
-                                        rows stay */
-        }
-        cause_clear(cause);
+        for (size_t i = 0; i < scan->box_count; i++)
+                look_at_times(scan, &scan->boxes[i]);
         return 0;
 }
 
-/* ---- writing the differences ---- */
-
-static void scan_end(struct scan *scan)
-{
-        scan->done(scan->ctx);
-        differences_free(scan);
-        boxes_free(scan);
-        free(scan->account);
-        free(scan);
-}
-
-/* The rows are as the files were then. */
-static void note_boxes(const struct scan *scan)
-{
-        for (size_t i = 0; i < scan->box_count; i++)
-                if (scan->boxes[i].needed && scan->boxes[i].times.new.tv_sec)
-                        note(scan->boxes[i].place, &scan->boxes[i].times);
-}
-
-static int write_work(struct store_write *write, struct database *db, struct cause *cause)
-{
-        struct scan *scan = container_of(write, struct scan, write);
-        int result = owner_holds(db, &scan->owner, cause);
-
-        for (size_t i = scan->written; i < scan->writing && result == 0; i++) {
-                const struct difference *difference = &scan->differences[i];
-                switch (difference->kind) {
-                case FILE_NEW:
-                        result = inbox_row_add(db, scan->account, &difference->row, cause);
-                        break;
-                case FILE_MOVED:
-                        result = inbox_row_move(db, &difference->row, cause);
-                        break;
-                case FILE_GONE:
-                        result = inbox_row_end(db, difference->row.seq, cause);
-                        break;
-                }
-        }
-        return result;
-}
-
-static void write_some(struct scan *scan)
-{
-        scan->writing = scan->written + STEP < scan->count ? scan->written + STEP : scan->count;
-        store_write(&scan->write);
-}
-
-static void wrote(struct store_write *write, const struct cause *cause)
-{
-        struct scan *scan = container_of(write, struct scan, write);
-
-        scan->written = scan->writing;
-        if (cause || store_closing()) {
-                scan_end(scan);
-        } else if (scan->written < scan->count) {
-                write_some(scan);
-        } else if (scan->more) {
-                differences_free(scan);
-                store_read(&scan->read);
-        } else {
-                note_boxes(scan);
-                scan_end(scan);
-        }
-}
-
-static void scanned(struct store_read *read, const struct cause *cause)
+static void boxes_found(struct store_read *read, const struct cause *cause)
 {
         struct scan *scan = container_of(read, struct scan, read);
 
-        if (!cause && !scan->count)
-                note_boxes(scan);
-        if (cause || !scan->count)
+        if (cause)
                 scan_end(scan);
         else
-                write_some(scan);
+                next_box(scan);
 }
 
 void inbox_scan(const char *account, bool anew, void (*done)(void *ctx), void *ctx)
@@ -477,9 +582,9 @@ void inbox_scan(const char *account, bool anew, void (*done)(void *ctx), void *c
         *scan = (struct scan){ .account = copy_text(account),
                                .owner = owner_of(account),
                                .anew = anew,
+                               .at.maildir = MAILDIR_CLOSED,
                                .done = done,
                                .ctx = ctx,
-                               .read = { .read = scan_work, .done = scanned },
-                               .write = { .write = write_work, .done = wrote } };
+                               .read = { .read = boxes_work, .done = boxes_found } };
         store_read(&scan->read);
 }

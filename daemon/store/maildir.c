@@ -71,7 +71,7 @@ void maildir_close(struct maildir *maildir)
 
 #define OURS_END ".emailsecd"
 
-static size_t base_length(const char *file)
+size_t maildir_base_length(const char *file)
 {
         return strcspn(file, ":");
 }
@@ -95,7 +95,7 @@ bool maildir_is_ours(const char *file)
 {
         enum { DIGITS = 32 };
 
-        return file[0] == 'U' && base_length(file) == 1 + DIGITS + strlen(OURS_END) &&
+        return file[0] == 'U' && maildir_base_length(file) == 1 + DIGITS + strlen(OURS_END) &&
                strspn(file + 1, "0123456789abcdef") >= DIGITS &&
                memcmp(file + 1 + DIGITS, OURS_END, strlen(OURS_END)) == 0;
 }
@@ -135,39 +135,79 @@ static void close_directory(DIR **directory)
                 (void)closedir(*directory);
 }
 
-int maildir_list(int folder, bool in_new, struct maildir_listing *listing)
+void maildir_listing_sort(struct maildir_listing *listing)
+{
+        if (listing->count)
+                qsort(listing->files, listing->count, sizeof *listing->files, by_base);
+}
+
+static DIR *open_to_read(int folder)
 {
         int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        scoped(close_directory) DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+        if (!directory)
+                close_fd(&fd);
+        return directory;
+}
+
+int maildir_list(int folder, bool in_new, struct maildir_listing *listing)
+{
+        scoped(close_directory) DIR *directory = open_to_read(folder);
         const struct dirent *entry;
 
-        if (!directory) {
-                close_fd(&fd);
+        if (!directory)
                 return -1;
-        }
         for (errno = 0; (entry = readdir(directory)); errno = 0) {
                 if (entry->d_name[0] == '.')
                         continue;
                 if ((listing->count & (listing->count - 1)) == 0)
                         listing->files =
                                 new_resized(listing->files, 2 * listing->count + 1, sizeof *listing->files);
-                listing->files[listing->count++] = (struct maildir_file){ .name = copy_text(entry->d_name),
-                                                                          .base = base_length(entry->d_name),
-                                                                          .in_new = in_new };
+                listing->files[listing->count++] = (struct maildir_file){
+                        .name = copy_text(entry->d_name),
+                        .base = maildir_base_length(entry->d_name),
+                        .in_new = in_new,
+                };
         }
         if (errno)
                 return -1;
-        if (listing->count)
-                qsort(listing->files, listing->count, sizeof *listing->files, by_base);
+        maildir_listing_sort(listing);
         return 0;
 }
 
 const struct maildir_file *maildir_find(const struct maildir_listing *listing, const char *name)
 {
-        struct maildir_file key = { .name = (char *)(uintptr_t)name, .base = base_length(name) };
+        struct maildir_file key = { .name = (char *)(uintptr_t)name, .base = maildir_base_length(name) };
 
         return listing->count ? bsearch(&key, listing->files, listing->count, sizeof *listing->files, by_base)
                               : NULL;
+}
+
+int maildir_keep_present(int folder, struct maildir_listing *listing)
+{
+        scoped(close_directory) DIR *directory = open_to_read(folder);
+        scoped(scoped_free) bool *present = new_zeroed(listing->count + 1, sizeof *present);
+        const struct dirent *entry;
+        size_t kept = 0;
+
+        if (!directory)
+                return -1;
+        for (errno = 0; (entry = readdir(directory)); errno = 0) {
+                const struct maildir_file *file = maildir_find(listing, entry->d_name);
+                if (file)
+                        present[file - listing->files] = true;
+        }
+        if (errno)
+                return -1;
+        for (size_t i = 0; i < listing->count; i++) {
+                if (present[i])
+                        listing->files[kept++] = listing->files[i];
+                else
+                        free(listing->files[i].name);
+        }
+        listing->count = kept;
+        return 0;
 }
 
 void maildir_listing_free(struct maildir_listing *listing)

@@ -37,6 +37,9 @@ int maildir_create(int tmp, const char *name) must_use;
 /* The id people use: 12 hex digits of the SHA-256 of the file's name without its flags. */
 void maildir_id(const char *file, char id[INBOX_ID_SIZE]);
 
+/* Length of a file's name without its flags. */
+size_t maildir_base_length(const char *file);
+
 struct maildir_file {
         char *name;  /* as it is, with flags */
         size_t base; /* length without ":2,flags" */
@@ -48,7 +51,12 @@ struct maildir_listing {
 };
 /* Adds the files of a folder (not those beginning with a dot); sorts. 0 or -1 with errno. */
 int maildir_list(int folder, bool in_new, struct maildir_listing *listing) must_use;
+/* Sorts what was put together otherwise. */
+void maildir_listing_sort(struct maildir_listing *listing);
 const struct maildir_file *maildir_find(const struct maildir_listing *listing, const char *name);
+/* Leaves of a sorted listing those that the folder has too, whatever their flags there: 0 or -1 with errno. A
+ * folder of a million is not held in memory. */
+int maildir_keep_present(int folder, struct maildir_listing *listing) must_use;
 void maildir_listing_free(struct maildir_listing *listing);
 
 /* ---- loop ---- */

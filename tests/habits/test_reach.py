@@ -35,7 +35,7 @@ THROUGH = {
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
-                "daemon/store/inbox_scan.c"],
+                "daemon/store/inbox_scan.c", "daemon/store/maildir_set.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],

@@ -1225,6 +1225,70 @@ START_TEST(the_maildir_is_read_only_after_others_changed_it)
 }
 END_TEST
 
+/* ---- many files ---- */
+
+/* Reads one after the other, until told to stop. */
+struct others {
+        struct store_read read;
+        unsigned reads;
+        bool over;
+        struct answer answer;
+};
+
+static int others_work(unused_arg struct store_read *read, unused_arg struct database *db,
+                       unused_arg struct cause *cause)
+{
+        return 0;
+}
+
+static void others_done(struct store_read *read, unused_arg const struct cause *cause)
+{
+        struct others *others = container_of(read, struct others, read);
+
+        others->reads++;
+        others->read = (struct store_read){ .read = others_work, .done = others_done };
+        if (others->over)
+                answered(&others->answer, NULL);
+        else
+                store_read(&others->read);
+}
+
+enum { MANY_FILES = 20000 };
+
+static void make_foreign_files(void)
+{
+        scoped(scoped_free) char *place = text_of("%s/mail/in/cur", folder);
+        int fd = open(place, O_RDONLY | O_DIRECTORY);
+
+        for (int i = 0; i < MANY_FILES; i++) {
+                scoped(scoped_free) char *name = text_of("%d.other:2,S", i);
+                int file = openat(fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+                ck_assert_int_ge(file, 0);
+                close(file);
+        }
+        close(fd);
+}
+
+/* A scan of many files is made in portions: what others read is read between them. */
+START_TEST(a_scan_lets_others_read)
+{
+        struct others others = { 0 };
+
+        deliver_one(&imap, uid_entry(1), "Subject: own\r\n\r\n", false);
+        make_foreign_files();
+        json_decref(listed(NULL, 1).messages);
+        inbox_doubt("in");
+        others_done(&others.read, NULL);
+        struct list list = listed(NULL, 1);
+        others.over = true;
+        wait_well(&others.answer);
+        ck_assert_int_eq(list.total, MANY_FILES + 1);
+        ck_assert_uint_ge(others.reads, 1 + MANY_FILES / 4096);
+        json_decref(list.messages);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM inbox WHERE suffix = ':2,S'"), MANY_FILES);
+}
+END_TEST
+
 /* ---- deleting ---- */
 
 static void on_deleted(void *ctx, size_t count, const struct cause *cause)
@@ -1512,6 +1576,7 @@ int main(void)
         tcase_add_test(tests, inbox);
         tcase_add_test(tests, pages);
         tcase_add_test(tests, the_maildir_is_read_only_after_others_changed_it);
+        tcase_add_test(tests, a_scan_lets_others_read);
         tcase_add_test(tests, deleted_by_id);
         tcase_add_test(tests, kept_by_number_and_age);
         tcase_add_test(tests, kept_until_it_is_acknowledged);
