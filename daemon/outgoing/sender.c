@@ -170,7 +170,7 @@ static void made_due(void *ctx, size_t count, const struct cause *cause)
         if (!sender_answered(sender))
                 return;
         if (cause_happened(cause)) /* what is not due now is not claimed either */
-                sender_failed(sender, cause, "");
+                sender_heard_of_disk(sender, cause);
         else
                 sender_kick(sender);
 }

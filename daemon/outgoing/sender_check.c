@@ -86,6 +86,23 @@ void sender_checked(struct sender *sender)
         sender_plan_check(sender);
 }
 
+void sender_reaches(const struct sender *sender)
+{
+        if (!sender->disk_failed)
+                account_has_worked(sender->runner.account);
+}
+
+void sender_heard_of_disk(struct sender *sender, const struct cause *cause)
+{
+        bool failed = cause_happened(cause), mended = sender->disk_failed && !failed;
+
+        sender->disk_failed = failed;
+        if (failed)
+                sender_failed(sender, cause, "");
+        else if (mended && sender_ready_count(sender))
+                sender_reaches(sender);
+}
+
 void sender_tested(struct sender *sender, const struct cause *why, const char *challenge_id)
 {
         bool was_ill = sender->runner.account->cause->code != CAUSE_NONE;
@@ -96,7 +113,7 @@ void sender_tested(struct sender *sender, const struct cause *why, const char *c
                 sender_failed(sender, why, challenge_id);
                 return;
         }
-        account_has_worked(sender->runner.account);
+        sender_reaches(sender);
         if (was_ill)
                 sender_start_over(sender);
         sender_checked(sender);

@@ -146,7 +146,7 @@ static void session_ready(void *ctx)
                 sender->proven = sender_ready_count(sender);
         token_proved(sender->runner.account->name);
         bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
-        account_has_worked(sender->runner.account);
+        sender_reaches(sender);
         sender_checked(sender);
         sender_hand_out(sender);
         if (for_nothing)

@@ -35,6 +35,7 @@ struct sender {
         unsigned proven;                   /* so many sessions were ready at once */
         int64_t message_us, setup_us;      /* means, as in struct sending_load, */
         size_t timed, made;                /* of so many messages and sessions */
+        bool disk_failed;                  /* the last claim: whatever the server says, it does not work */
         unsigned falls;                    /* how often the account has failed */
         struct smtp_ways ways;             /* and how; learnt in sessions, forgotten after a day */
         int64_t ways_since;                /* loop_now() */
@@ -68,6 +69,10 @@ void sender_check_due(void *ctx);
 void sender_go_on_checking(struct sender *sender);
 /* A session came about, or did not: that was the check. */
 void sender_checked(struct sender *sender);
+/* A session is ready: the account works, unless its mail cannot be claimed. */
+void sender_reaches(const struct sender *sender);
+/* What a claim, or what was written ahead of it, says of the disk. */
+void sender_heard_of_disk(struct sender *sender, const struct cause *cause);
 
 /* ---- sender_work.c ---- */
 /* Mail that was claimed and cannot go now. A DOWN cause defers it with the words; others leave it untouched.

@@ -287,10 +287,9 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
                 take_over(sender, messages, count);
         if (!sender_answered(sender))
                 return;
-        if (failed) {
-                sender_failed(sender, cause, "");
+        sender_heard_of_disk(sender, cause);
+        if (failed)
                 return;
-        }
         sender->empty = count == 0 && !sender->claim_again;
         if (count == 0 && next_due && backoff_too_far(next_due, loop_wall())) {
                 sender_due_now(sender);

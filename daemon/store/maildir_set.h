@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files of a Maildir, found by their names, to be compared with rows. It may hold a million: it is read in
- * portions, so that what else the threads have to do gets its turn. One thread at a time.
+ * The files of a Maildir, found by their names, to be compared with rows. It may hold a million: it is read
+ * in portions, so that what else the threads have to do gets its turn. One thread at a time.
  */
 #pragma once
 

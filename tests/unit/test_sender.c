@@ -479,6 +479,38 @@ START_TEST(a_disk_that_takes_no_writes_stops_it_until_it_does)
 }
 END_TEST
 
+/* A session that comes about shows nothing while no mail can be claimed. */
+START_TEST(the_server_does_not_speak_for_the_disk)
+{
+        enum account_status begun, status;
+        bool said_ok = false;
+
+        set_number_property(PROP_CHECK_RATE, 3600);
+        net.fails = CAUSE_CHALLENGE;
+        net.challenge_id = "abc";
+        submit(1);
+        pass(20);
+        net.fails = CAUSE_NONE;
+        disk_takes_writes(false);
+        sender_try_now(sender);
+        settle();
+        begun = account->status;
+        for (int i = 0; i < 200; i++) {
+                pass(1);
+                said_ok |= account->status == ACCOUNT_OK;
+        }
+        sender_tested(sender, &(struct cause){ 0 }, "");
+        status = account->status;
+        disk_takes_writes(true);
+        ck_assert_uint_gt(net.opened, 1);
+        ck_assert_int_eq(begun, ACCOUNT_FAULT);
+        ck_assert(!said_ok && status != ACCOUNT_OK);
+        pass(300);
+        check_queue(QUEUE_SENT, 1);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
 /* The answer about a disk that failed comes when nobody is there any more. */
 START_TEST(it_may_be_freed_while_a_claim_fails)
 {
@@ -650,6 +682,7 @@ int main(void)
         tcase_add_test(cases, a_withdrawn_token_is_fetched_anew);
         tcase_add_test(cases, a_token_ends_by_time);
         tcase_add_loop_test(cases, a_disk_that_takes_no_writes_stops_it_until_it_does, 0, 2);
+        tcase_add_test(cases, the_server_does_not_speak_for_the_disk);
         tcase_add_test(cases, it_may_be_freed_while_a_claim_fails);
         tcase_add_test(cases, it_may_be_freed_at_any_moment);
         tcase_add_test(cases, changed_properties_are_for_new_sessions);
