@@ -6,6 +6,7 @@
 
 #include "daemon/messages.h"
 #include "daemon/store/maildir.h"
+#include "daemon/store/reserve.h"
 
 enum {
         ROUND = 2000,           /* messages between two tellings of the server */
@@ -73,28 +74,65 @@ static void fetch_next(struct fetching *fetching, size_t count)
         fetching->tell_count = 0; /* the engine has it */
 }
 
-static size_t next_round(const struct fetching *fetching)
+/* How many messages there are for the next round, before any of them is asked for: as many as the disk has
+ * room for. What would not fit even alone is left out, and is not had. 0 with a cause: nothing may be
+ * fetched. */
+static size_t next_round(struct fetching *fetching, struct cause *cause)
 {
-        size_t count = fetching->wanted_count - fetching->next;
+        struct mailbox_entry *wanted = fetching->wanted;
+        size_t from = fetching->next, left = fetching->wanted_count - from;
+        size_t at = from, kept = from, end = from + (left > ROUND ? ROUND : left);
+        uint64_t asked = 0;
 
-        return count > ROUND ? ROUND : count;
+        cause_clear(cause);
+        for (; at < end; at++) {
+                uint64_t size = mailbox_rest_of(&wanted[at]);
+                int fits = reserve_fits(asked, size, cause);
+                if (fits < 0 || (fits > 0 && asked))
+                        break;
+                if (fits > 0)
+                        (void)fetching_not_had(fetching, &wanted[at], cause, false);
+                else
+                        wanted[kept++] = wanted[at];
+                asked += fits ? 0 : size;
+                cause_clear(cause);
+        }
+        memmove(wanted + kept, wanted + at, (fetching->wanted_count - at) * sizeof *wanted);
+        fetching->wanted_count -= at - kept;
+        return kept - from;
 }
 
 bool fetching_goes_on(struct fetching *fetching)
 {
+        struct cause none;
+
         if (!fetching->ops->fetch_marking || fetching_policy_is(fetching, WORD_DELETE) ||
             fetching->finished || fetching->no_room || fetching->in_alone || fetching->heads ||
-            fetching->vain_count || fetching->in_order != cursor_moves_on(fetching) || !next_round(fetching))
+            fetching->vain_count || fetching->in_order != cursor_moves_on(fetching))
+                return false;
+        size_t count = next_round(fetching, &none);
+        if (!count || fetching->vain_count)
                 return false;
         if (!fetching_tells_server(fetching) || fetching->info.read_only)
                 fetching->tell_count = 0;
-        fetch_next(fetching, next_round(fetching));
+        fetch_next(fetching, count);
         return true;
+}
+
+void fetching_ask_nothing(struct fetching *fetching, const struct cause *no_room)
+{
+        fetching->round = fetching->expected = fetching->next;
+        fetching->round_received = true;
+        fetching->no_room = cause_happened(no_room);
+        if (fetching->no_room)
+                fetching_finish(fetching, no_room);
+        else
+                fetching_note_vain(fetching, fetching_tell_server);
 }
 
 static void begin_round(struct fetching *fetching)
 {
-        size_t count = next_round(fetching);
+        struct cause no_room;
 
         if (fetching->in_alone) {
                 fetching_next_alone(fetching);
@@ -113,15 +151,16 @@ static void begin_round(struct fetching *fetching)
                 fetching_finish(fetching, NULL);
                 return;
         }
-        if (!count && fetching->more) {
+        bool any = fetching->next < fetching->wanted_count;
+        size_t count = next_round(fetching, &no_room);
+        if (!any && fetching->more)
                 fetching_list_more(fetching);
-                return;
-        }
-        if (!count) {
+        else if (!any)
                 fetching_conclude(fetching);
-                return;
-        }
-        fetch_next(fetching, count);
+        else if (!count)
+                fetching_ask_nothing(fetching, &no_room);
+        else
+                fetch_next(fetching, count);
 }
 
 /* ---- telling the server ---- */

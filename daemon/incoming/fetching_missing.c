@@ -15,6 +15,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/store/partial_download.h"
+#include "daemon/store/reserve.h"
 
 #include <stdio.h>
 
@@ -275,6 +276,7 @@ void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching 
 static void ask_alone(void *ctx, const struct mailbox_entry *entries, size_t count unused_arg)
 {
         struct fetching *fetching = ctx;
+        struct cause cause = { 0 };
 
         if (!fetching_answered(fetching))
                 return;
@@ -285,6 +287,13 @@ static void ask_alone(void *ctx, const struct mailbox_entry *entries, size_t cou
         fetching->wanted_size = fetching->wanted_count = fetching->next = 1;
         fetching->round = fetching->expected = 0;
         fetching->in_order = fetching->round_received = false;
+        int fits = reserve_fits(0, mailbox_rest_of(entries), &cause);
+        if (fits > 0)
+                (void)fetching_not_had(fetching, entries, &cause, false);
+        if (fits != 0) {
+                fetching_ask_nothing(fetching, fits < 0 ? &cause : NULL);
+                return;
+        }
         fetching->asking = true;
         fetching->ops->fetch(fetching_engine(fetching), fetching->wanted, 1);
 }

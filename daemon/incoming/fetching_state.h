@@ -160,6 +160,8 @@ void fetching_on_marked(void *ctx);
 void fetching_on_marked_beside(void *ctx, const struct mailbox_entry *entries, size_t count, bool marked);
 /* True when the next round has begun, before this one is on disk: the server is told meanwhile of what is. */
 bool fetching_goes_on(struct fetching *fetching);
+/* A round of which there is room for nothing: it is over, or, with a cause, all of it. */
+void fetching_ask_nothing(struct fetching *fetching, const struct cause *no_room);
 void fetching_on_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
 
 /* ---- fetching_missing.c ---- */

@@ -174,9 +174,7 @@ static int check(const struct delivery *delivery, struct cause *cause)
 
 int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry, struct cause *cause)
 {
-        int room = check(delivery, cause) < 0
-                           ? -1
-                           : reserve_fits(entry->size > entry->from ? entry->size - entry->from : 0, cause);
+        int room = check(delivery, cause) < 0 ? -1 : reserve_fits(0, mailbox_rest_of(entry), cause);
 
         if (room != 0)
                 return room;

@@ -333,7 +333,7 @@ static uint64_t less(uint64_t from, uint64_t what)
         return from > what ? from - what : 0;
 }
 
-int reserve_fits(uint64_t size, struct cause *cause)
+int reserve_fits(uint64_t asked, uint64_t size, struct cause *cause)
 {
         struct disk_room room = reserve_room();
 
@@ -341,7 +341,7 @@ int reserve_fits(uint64_t size, struct cause *cause)
         room.files = less(room.files, reserve.arrived[0].files + reserve.arrived[1].files);
         if (is_low(&room))
                 return too_little(&room, "nothing is fetched", cause);
-        if (!room.reserve || less(room.free, room.reserve / 2) >= size)
+        if (!room.reserve || less(less(room.free, room.reserve / 2), asked) >= size)
                 return 0;
         (void)does_not_fit(&room, size, cause);
         return 1;

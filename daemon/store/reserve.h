@@ -32,9 +32,10 @@ const struct cause *reserve_fault(void);
 /* Before the database is opened: its log follows the disk. `directory` is the state folder. */
 void reserve_open(const char *directory);
 void reserve_close(void);
-/* Loop: whether a message of that size may be fetched; else with CAUSE_STORAGE -1, nothing may, or 1, this
- * one does not fit. And what has come since, which may not be on disk yet. */
-int reserve_fits(uint64_t size, struct cause *cause) must_use;
+/* Loop: whether a message of that size may be fetched beside so many bytes that were asked for and have not
+ * come; else with CAUSE_STORAGE -1, nothing may, or 1, this one does not fit. And what has come since, which
+ * may not be on disk yet. */
+int reserve_fits(uint64_t asked, uint64_t size, struct cause *cause) must_use;
 void reserve_arrived(size_t bytes, bool file);
 /* Any thread but the loop's: the same as reserve_fault() by a new look. */
 int reserve_allows_fetching(struct cause *cause) must_use;

@@ -41,6 +41,12 @@ struct mailbox_entry {
         uint64_t from; /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
+/* What is still to come of it, as the server says. */
+static inline uint64_t mailbox_rest_of(const struct mailbox_entry *entry)
+{
+        return entry->size > entry->from ? entry->size - entry->from : 0;
+}
+
 enum mailbox_mark { MARK_SEEN, MARK_DELETED };
 
 struct mailbox_user {

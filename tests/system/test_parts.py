@@ -97,13 +97,14 @@ def test_the_size_a_server_gives_is_only_a_hint(station, new_box, size):
 
 
 def test_a_size_no_disk_has_room_for_keeps_no_other_message_back(station, new_box):
-    """What is said to be larger than the disk is not begun, and listed with why; the others come."""
+    """What is said to be larger than the disk is not asked for, and listed with why; the others come."""
     box = new_box(contents=[large(2 * MIB), b"Subject: small\r\n\r\nsmall\r\n"])
     box.announce[1] = 1 << 39
     incoming(station, box, maxMessageSize=1 << 40)
     until(lambda: len(station.inbox("a")) == 1, 30)
     missing, = until(lambda: station.json("inbox", "missing", "a"), 30)
     assert "512.0 GiB does not fit" in str(missing)
+    assert box.body_bytes < MIB
 
 
 def test_another_message_is_not_gone_on_with(station, new_box):
