@@ -16,7 +16,7 @@ import {
 import { allActions } from "./accounts.js";
 import { explain, propertySheet, sheetFoot } from "./sheet.js";
 import { describe } from "./describe.js";
-import { remedy } from "./remedies.js";
+import { accountRemedy } from "./remedies.js";
 import { askPassword } from "./secrets.js";
 import { accountNamed, onEvent, refresh, station } from "./station.js";
 import { service } from "./varlink.js";
@@ -66,16 +66,10 @@ function state(account, description) {
 
 function trouble(account) {
     if (!isIll(account.status) || !account.cause) return null;
-    const command =
-        account.challenge && account.status === "challenge"
-            ? `emailsecctl challenge show ${account.challenge} `
-            : "";
-    const [, buttons] = remedy(command + account.cause.remedy, account.name);
     return alert(
         account.status === "down" ? "wait" : "bad",
         account.cause.text,
-        el("p", { class: "es-remedy" }, account.cause.remedy),
-        buttons
+        accountRemedy(account)
     );
 }
 
@@ -139,8 +133,6 @@ function editor(account, description) {
 }
 
 function existing(account) {
-    const description = { now: null };
-    const how = el("div", { "data-key": "state" });
     return [
         backLink(),
         el("h2", { class: "es-account-title" }, account.name, " ", statusLabel(account.status)),
@@ -148,12 +140,9 @@ function existing(account) {
         trouble(account),
         account.warnings.map(text => alert("wait", text)),
         own("sheet", () => {
-            const node = el("div", null, how);
+            const node = el("div");
             describe().then(
-                found => {
-                    description.now = found;
-                    node.replaceChildren(editor(account, found));
-                },
+                found => node.replaceChildren(editor(account, found)),
                 error => node.replaceChildren(failure(error))
             );
             return node;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of accounts, and what can be done with one. */
 import { el } from "./dom.js";
-import { attempt, confirm } from "./dialog.js";
+import { changing, confirm } from "./dialog.js";
 import { button, card, statusLabel, table, toolbar } from "./parts.js";
 import { askPassword } from "./secrets.js";
 import { authorizeAccount, probeServer, sendHeartbeat, testAccount } from "./steps.js";
-import { refresh, station } from "./station.js";
+import { station } from "./station.js";
 import { service } from "./varlink.js";
 import { endWords, security, waiting, when, worstFirst } from "./words.js";
 
@@ -70,17 +70,13 @@ export function accountsTable() {
 
 /* Acts now: what waits is sent, what has come is fetched. */
 function tryNow(account) {
-    return attempt(_("Try now"), async () => {
-        await service("Poll", { name: account.name });
-        refresh();
-    });
+    return changing(_("Try now"), () => service("Poll", { name: account.name }));
 }
 
 function enable(account, enabled) {
-    return attempt(account.name, async () => {
-        await service("SetAccount", { name: account.name, properties: { enabled } });
-        refresh();
-    });
+    return changing(account.name, () =>
+        service("SetAccount", { name: account.name, properties: { enabled } })
+    );
 }
 
 function remove(account) {
@@ -98,7 +94,6 @@ function remove(account) {
     confirm(cockpit.format(_("Delete the account $0?"), account.name), text, _("Delete"), async () => {
         await service("DeleteAccount", { name: account.name, force: waits > 0 });
         cockpit.location.go(["accounts"]);
-        refresh();
     });
 }
 

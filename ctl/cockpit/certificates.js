@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Certificates: those to decide about, the Allowed Hosts, the trust stores, and what the servers show. */
 import { el } from "./dom.js";
-import { attempt, confirm } from "./dialog.js";
+import { changing, confirm } from "./dialog.js";
 import { button, card, fingerprint, label, table, toolbar } from "./parts.js";
 import { decide } from "./challenge.js";
+import { liveView } from "./live.js";
 import { endLabel, keyStore, userStore } from "./stores.js";
-import { refresh, station } from "./station.js";
+import { station } from "./station.js";
 import { trust } from "./varlink.js";
 import { hostState, hostTint, when } from "./words.js";
 
@@ -49,15 +50,8 @@ function challenges(hosts) {
     );
 }
 
-function change(title, run) {
-    return attempt(title, async () => {
-        await run();
-        refresh();
-    });
-}
-
 function prune() {
-    return change(_("Prune"), () => trust("Prune", {}));
+    return changing(_("Prune"), () => trust("Prune", {}));
 }
 
 function unapprove(entry) {
@@ -65,10 +59,7 @@ function unapprove(entry) {
         cockpit.format(_("Take back the approval of $0?"), place(entry)),
         _("Its accounts stop until somebody decides anew, unless the server verifies without it."),
         _("Unapprove"),
-        async () => {
-            await trust("Unapprove", { id: entry.id });
-            refresh();
-        }
+        () => trust("Unapprove", { id: entry.id })
     );
 }
 
@@ -77,10 +68,7 @@ function remove(entry) {
         cockpit.format(_("Delete the entry of $0?"), place(entry)),
         _("When the server shows this certificate again, somebody is asked again."),
         _("Delete"),
-        async () => {
-            await trust("DeleteAllowedHost", { id: entry.id });
-            refresh();
-        }
+        () => trust("DeleteAllowedHost", { id: entry.id })
     );
 }
 
@@ -165,7 +153,6 @@ function servers(shown) {
                 { title: _("Ends"), cell: one => endLabel(one.notAfter) },
                 {
                     title: _("SHA-256 fingerprint"),
-                    class: "es-wide-only",
                     cell: one => fingerprint(one.fingerprintSha256),
                 },
             ],
@@ -178,10 +165,19 @@ function servers(shown) {
 
 export function certificates() {
     return [
-        challenges(station.hosts),
-        allowedHosts(station.hosts),
+        liveView(
+            "hosts",
+            () => trust("ListAllowedHosts", {}),
+            ({ entries }) => el("div", { class: "es-stack" }, challenges(entries), allowedHosts(entries)),
+            ["account.", "allowed.", "challenge."]
+        ),
         userStore(),
-        servers(station.certificates),
+        liveView(
+            "servers",
+            () => trust("ListServerCertificates", {}),
+            found => servers(found.certificates),
+            ["account.", "allowed.", "challenge.", "certificate.", "trust.", "mail."]
+        ),
         keyStore(),
     ];
 }

@@ -6,7 +6,7 @@ import { el } from "./dom.js";
 import { attempt, openDialog } from "./dialog.js";
 import { alert, button, choice, field, hintList, label, sheet, textInput } from "./parts.js";
 import { certificateSheet, comparison } from "./certificate.js";
-import { refresh, station } from "./station.js";
+import { station } from "./station.js";
 import { importCertificates } from "./stores.js";
 import { trust } from "./varlink.js";
 import { hostClass, hostState, hostTint, when } from "./words.js";
@@ -167,10 +167,6 @@ function approval(entry) {
 
 function actionsFor(entry, wish) {
     const { id } = entry;
-    const decided = run => async () => {
-        await run();
-        refresh();
-    };
     const approve = async () => {
         const found = wish.values();
         if (!found) return false;
@@ -182,13 +178,12 @@ function actionsFor(entry, wish) {
             until: found.until,
             reason: found.reason,
         });
-        refresh();
         return true;
     };
     const actions =
         entry.state === "approved" ? [] : [{ text: _("Approve"), run: approve, kind: "secondary" }];
     if (entry.state !== "rejected")
-        actions.push({ text: _("Reject"), kind: "danger", run: decided(() => trust("Reject", { id })) });
+        actions.push({ text: _("Reject"), kind: "danger", run: () => trust("Reject", { id }) });
     return actions;
 }
 

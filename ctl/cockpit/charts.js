@@ -97,7 +97,7 @@ function chart(samples, kind) {
                     width: Math.max(1, width - 0.6).toFixed(2),
                     height: high.toFixed(2),
                 },
-                el("title", { svg: true }, `${clock(first + one.at * step)}: ${one.value}`)
+                el("title", null, `${clock(first + one.at * step)}: ${one.value}`)
             );
         });
     return el(

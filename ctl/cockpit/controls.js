@@ -85,7 +85,7 @@ function inputOf(property, id, value, changed) {
 /* changed() is called when a person has changed it. */
 export function control(property, start, changed) {
     const id = `property-${property.name}`;
-    let saved = start;
+    const saved = String(start === null || start === undefined ? "" : start);
     const mark = el("span", { class: "es-mark" });
     const problem = el("p", { id: `${id}-problem`, class: "es-problem" });
     const hints = [rangeWords(property), defaultWords(property)].filter(Boolean).join("; ");
@@ -110,6 +110,7 @@ export function control(property, start, changed) {
         help,
         problem
     );
+    const isChanged = () => String(value()) !== saved;
     const value = () => (property.type === "bool" ? input.checked : meantBy(property, input.value));
     const isDefault = () =>
         property.default !== null &&
@@ -117,9 +118,8 @@ export function control(property, start, changed) {
         String(value()) === String(property.default);
 
     function note() {
-        const differs = String(value()) !== String(saved === null || saved === undefined ? "" : saved);
         mark.replaceChildren(
-            differs
+            isChanged()
                 ? label(_("not saved"), "wait")
                 : isDefault()
                   ? el("span", { class: "es-muted" }, _("default"))
@@ -132,18 +132,13 @@ export function control(property, start, changed) {
         row,
         property,
         value,
-        isChanged: () => String(value()) !== String(saved === null || saved === undefined ? "" : saved),
+        isChanged,
         isDefault,
         set: to => {
             if (property.type === "bool") input.checked = to === true;
             else input.value = String(to === null || to === undefined ? "" : to);
             note();
         },
-        keep: to => {
-            saved = to;
-            note();
-        },
-        saved: () => saved,
         say: text => {
             problem.textContent = text;
             row.classList.toggle("es-invalid", Boolean(text));
@@ -211,13 +206,9 @@ export function exclusive(first, second, moved) {
 
     note();
     [first, second].forEach(one => {
-        const { set, keep } = one;
+        const { set } = one;
         one.set = to => {
             set(to);
-            note();
-        };
-        one.keep = to => {
-            keep(to);
             note();
         };
         one.say = say;

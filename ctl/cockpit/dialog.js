@@ -2,12 +2,14 @@
 /* Dialogs: the browser's own <dialog>, which keeps the focus inside, gives it back, and closes by Escape. */
 import { el, pf } from "./dom.js";
 import { button, failure } from "./parts.js";
+import { refresh } from "./station.js";
 
 const _ = cockpit.gettext;
 let numbers = 0;
 
 /* Opens one: {node, close, fail}. actions: [{text, kind, run}], run may be async; when it does not throw, and gives no
- * false, the dialog closes; what it throws is shown in it. onclose is called at the end, however it came. */
+ * false, the dialog closes and the station is read again; what it throws is shown in it. onclose is called at the end,
+ * however it came. */
 export function openDialog(title, body, actions, more = {}) {
     const id = `dialog-${++numbers}`;
     const trouble = el("div", { class: "es-dialog-trouble" });
@@ -23,7 +25,10 @@ export function openDialog(title, body, actions, more = {}) {
         trouble.replaceChildren();
         busy(true);
         try {
-            if ((await run()) !== false) close();
+            if ((await run()) !== false) {
+                close();
+                refresh();
+            }
         } catch (error) {
             if (!(more.problem && more.problem(error))) fail(error);
         }
@@ -98,4 +103,12 @@ export async function attempt(title, run) {
         openDialog(title, failure(error), []);
         return null;
     }
+}
+
+/* The same where the station is another one afterwards. */
+export function changing(title, run) {
+    return attempt(title, async () => {
+        await run();
+        refresh();
+    });
 }

@@ -39,14 +39,9 @@ function setAttribute(node, name, value) {
 
 /* el("td", { class: "x", onclick: f, "data-label": _("Name") }, "text", node, [more]) */
 export function el(tag, attributes, ...children) {
-    const node =
-        SVG_TAGS.has(tag) && (tag !== "title" || (attributes && attributes.svg))
-            ? document.createElementNS(SVG, tag)
-            : document.createElement(tag);
+    const node = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
     addChild(node, children);
-    Object.entries(attributes || {}).forEach(
-        ([name, value]) => name === "svg" || setAttribute(node, name, value)
-    );
+    Object.entries(attributes || {}).forEach(([name, value]) => setAttribute(node, name, value));
     return node;
 }
 

@@ -3,22 +3,16 @@
  * logged in; no HTML of a stranger is drawn, what is HTML only is shown as the text that it is. */
 import { el } from "./dom.js";
 import { attempt, confirm, openDialog } from "./dialog.js";
-import { alert, button, card, choice, label, sheet, table, toolbar } from "./parts.js";
-import { liveView } from "./live.js";
+import { alert, button, card, choice, filter, label, sheet, table, toolbar } from "./parts.js";
+import { liveView, pager, pageStart } from "./live.js";
 import { socketPath, tool } from "./settings.js";
-import { station } from "./station.js";
+import { namesOf, station } from "./station.js";
 import { service, VarlinkError } from "./varlink.js";
 import { size, when } from "./words.js";
 
 const _ = cockpit.gettext;
 const PAGE = 50;
 const MOST_TEXT = 200000; /* characters that are drawn */
-
-const wish = { pages: [] };
-
-function incoming() {
-    return station.status.accounts.filter(one => one.kind === "incoming").map(one => one.name);
-}
 
 /* The message as the tool reads it: {from, to, subject, text, attachments}. */
 async function decoded(name, id) {
@@ -105,7 +99,8 @@ function rowActions(name, row, again) {
         : null;
 }
 
-function draw(name, found, again) {
+function draw(name, found, view) {
+    const { again } = view;
     const rows = [...found.messages].reverse();
     return [
         table(
@@ -115,9 +110,7 @@ function draw(name, found, again) {
                     title: _("Subject"),
                     cell: row => [
                         row.seen === false ? [label(_("new"), "wait"), " "] : null,
-                        button(row.subject || _("(no subject)"), () => show(name, row, again), "link", {
-                            class: "es-subject pf-c-button pf-v5-c-button pf-v6-c-button pf-m-link",
-                        }),
+                        button(row.subject || _("(no subject)"), () => show(name, row, again), "link"),
                     ],
                 },
                 { title: _("From"), cell: row => el("span", { class: "es-peer" }, row.from || "") },
@@ -137,28 +130,7 @@ function draw(name, found, again) {
                 found.total
             )
         ),
-        wish.pages.length || found.next
-            ? toolbar(
-                  button(
-                      _("Newer"),
-                      () => {
-                          wish.pages.pop();
-                          again();
-                      },
-                      "secondary",
-                      { disabled: !wish.pages.length }
-                  ),
-                  button(
-                      _("Older"),
-                      () => {
-                          wish.pages.push(found.next);
-                          again();
-                      },
-                      "secondary",
-                      { disabled: !found.next }
-                  )
-              )
-            : null,
+        pager(found, view, _("Older")),
     ];
 }
 
@@ -172,7 +144,7 @@ function missing(name) {
     return liveView(
         `missing ${name}`,
         () => service("ListMissing", { name }),
-        (found, again) =>
+        (found, { again }) =>
             found.messages.length
                 ? card(
                       _("Listed by the server, and not handed out"),
@@ -199,22 +171,17 @@ function missing(name) {
 
 /* `path`: the account; without it the first one. */
 export function inbox(path) {
-    const names = incoming();
+    const names = namesOf("incoming");
     const name = names.includes(path[0]) ? path[0] : names[0];
     if (!name) return card(_("Inbox"), el("p", { class: "es-empty" }, _("There is no incoming account.")));
-    const account = el(
-        "label",
-        { class: "es-filter" },
-        el("span", null, _("Account")),
+    const account = filter(
+        _("Account"),
         choice(
             names.map(one => [one, one]),
             name,
             {
                 id: "inbox-account",
-                onchange: event => {
-                    wish.pages = [];
-                    cockpit.location.go(["inbox", event.target.value]);
-                },
+                onchange: event => cockpit.location.go(["inbox", event.target.value]),
             }
         )
     );
@@ -224,8 +191,8 @@ export function inbox(path) {
             toolbar(account),
             liveView(
                 `inbox ${name}`,
-                () => service("ListInbox", { name, after: wish.pages[wish.pages.length - 1], limit: PAGE }),
-                (found, again) => draw(name, found, again),
+                view => service("ListInbox", { name, after: pageStart(view), limit: PAGE }),
+                (found, view) => draw(name, found, view),
                 ["mail.received", "mail.deleted", "mail.left"]
             )
         ),

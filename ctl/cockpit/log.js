@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal of the daemon's unit, as it comes, read by Cockpit with the rights of who is logged in. */
 import { el, own } from "./dom.js";
-import { alert, button, card, choice, toolbar } from "./parts.js";
+import { alert, button, card, choice, filter, toolbar } from "./parts.js";
 import { journalUnit } from "./settings.js";
 import { locale } from "./words.js";
 
@@ -115,7 +115,7 @@ function viewer() {
     return card(
         _("Log"),
         toolbar(
-            el("label", { class: "es-filter" }, el("span", null, _("Show")), level),
+            filter(_("Show"), level),
             button(
                 _("All logs of the unit"),
                 () => cockpit.jump(`/system/logs#/?service=${encodeURIComponent(journalUnit)}`),

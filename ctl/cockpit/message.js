@@ -2,9 +2,9 @@
 /* Messages of the queue: what can be done with some of them, and one with all that is known of it. `done` is called
  * when something was. */
 import { el } from "./dom.js";
-import { attempt, confirm, openDialog } from "./dialog.js";
+import { attempt, changing, confirm, openDialog } from "./dialog.js";
 import { button, choice, field, label, sheet, table } from "./parts.js";
-import { refresh, station } from "./station.js";
+import { namesOf, station } from "./station.js";
 import { service } from "./varlink.js";
 import { messageState, messageTint, size, when } from "./words.js";
 
@@ -13,7 +13,7 @@ const _ = cockpit.gettext;
 /* ---- what is done with messages ---- */
 
 function act(title, ids, run, done) {
-    return attempt(title, async () => {
+    return changing(title, async () => {
         const answer = await run(ids);
         const waits = (answer && answer.waiting) || [];
         if (waits.length)
@@ -27,7 +27,6 @@ function act(title, ids, run, done) {
                 []
             );
         done();
-        refresh();
     });
 }
 
@@ -39,16 +38,19 @@ function remove(ids, done) {
         async () => {
             await service("DeleteMessages", { ids });
             done();
-            refresh();
         }
     );
 }
 
 function reroute(ids, done) {
-    const names = station.status.accounts
-        .filter(one => one.kind === "outgoing")
-        .map(one => [one.name, one.name]);
-    const account = field(_("Account"), choice(names, names.length ? names[0][0] : ""));
+    const names = namesOf("outgoing");
+    const account = field(
+        _("Account"),
+        choice(
+            names.map(one => [one, one]),
+            names[0] || ""
+        )
+    );
     openDialog(
         cockpit.format(
             cockpit.ngettext(
@@ -65,7 +67,6 @@ function reroute(ids, done) {
                 run: async () => {
                     await service("RerouteMessages", { ids, account: account.input.value });
                     done();
-                    refresh();
                 },
             },
         ]

@@ -2,7 +2,7 @@
 /* The overview: what is not well, worst first, with what to do about it; then what works, and numbers. */
 import { el } from "./dom.js";
 import { alert, button, card, label, sheet, statusLabel, table } from "./parts.js";
-import { remedy } from "./remedies.js";
+import { accountRemedy, remedy } from "./remedies.js";
 import { accountLink, healingActions } from "./accounts.js";
 import { station } from "./station.js";
 import { isIll, statusWords, waiting, when, worstFirst } from "./words.js";
@@ -10,17 +10,6 @@ import { charts } from "./charts.js";
 
 const _ = cockpit.gettext;
 const MOST_ADVICE = 20;
-
-/* The cause of one account's trouble, or the same cause of several. */
-function remedyOf(account) {
-    if (account.status === "challenge" && account.challenge)
-        return `emailsecctl challenge show ${account.challenge}; ${account.cause ? account.cause.remedy : ""}`;
-    return account.cause ? account.cause.remedy : "";
-}
-
-function shownRemedy(account) {
-    return account.status === "challenge" ? account.cause && account.cause.remedy : remedyOf(account);
-}
 
 /* Those that differ by their names only are told together. */
 function groups(accounts) {
@@ -40,12 +29,6 @@ function nextSteps(account) {
     return station.mayChange && account.status !== "challenge" ? healingActions(account) : [];
 }
 
-function remedyNodes(account, more) {
-    const text = shownRemedy(account);
-    const nodes = remedy(remedyOf(account), account.name, ...more);
-    return [text ? el("p", { class: "es-remedy" }, text) : null, nodes[1]];
-}
-
 function trouble(accounts) {
     const [first] = accounts;
     return el(
@@ -63,7 +46,7 @@ function trouble(accounts) {
             el("span", { class: "es-muted" }, `${String(first.transport).toUpperCase()} ${first.hostname}`)
         ),
         el("p", null, first.cause ? first.cause.text : statusWords(first.status)),
-        remedyNodes(first, accounts.length === 1 ? nextSteps(first) : [])
+        accountRemedy(first, ...(accounts.length === 1 ? nextSteps(first) : []))
     );
 }
 

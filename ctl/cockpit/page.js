@@ -16,7 +16,8 @@ import { isIll, locale } from "./words.js";
 
 const _ = cockpit.gettext;
 
-/* A part: the word in the address, its name, what draws it (of the rest of the address), how many need attention. */
+/* A part: the word in the address, its name, what draws it (of the rest of the address, and its options), how many need
+ * attention. */
 const parts = [
     { word: "overview", text: _("Overview"), draw: overview },
     {
@@ -38,7 +39,7 @@ const parts = [
 
 function current() {
     const [word, ...rest] = cockpit.location.path;
-    return { part: parts.find(one => one.word === word) || parts[0], rest };
+    return { part: parts.find(one => one.word === word) || parts[0], rest, options: cockpit.location.options };
 }
 
 /* A daemon of another version may lack what is drawn: that part says so, and the page goes on. */
@@ -90,8 +91,8 @@ function head() {
     );
 }
 
-function body({ part, rest }) {
-    const content = () => drawn(() => part.draw(rest), failure);
+function body({ part, rest, options }) {
+    const content = () => drawn(() => part.draw(rest, options), failure);
     if (station.error && (!station.status || !station.live))
         return [failure(station.error), station.status ? content() : null];
     if (!station.status) return el("p", { class: "es-empty", role: "status" }, _("Reading…"));
@@ -106,6 +107,12 @@ function body({ part, rest }) {
               ),
         content(),
     ];
+}
+
+/* A filter that changes the address has the focus still where its view was made anew. */
+function keepFocus(id) {
+    const control = id && document.activeElement === document.body ? document.getElementById(id) : null;
+    if (control) control.focus();
 }
 
 let shown = "";
@@ -124,7 +131,9 @@ function draw() {
             body(where)
         )
     );
+    const focused = document.activeElement ? document.activeElement.id : "";
     morph(page, made);
+    keepFocus(focused);
     document.title = `${where.part.text} – ${_("Mail station")}`;
     if (shown && shown !== cockpit.location.href) {
         announce(where.part.text);

@@ -75,6 +75,11 @@ export function toolbar(...children) {
     return el("div", { class: "es-toolbar" }, children);
 }
 
+/* A control above a list, that says what is shown of it. */
+export function filter(text, control) {
+    return el("label", { class: "es-filter" }, el("span", null, text), control);
+}
+
 /* columns: [{title, cell: row => node or text, class}]. On a narrow screen each row is a block of its own, where
  * each cell says of what it is. key: row => text that stays with it. */
 export function table(caption, columns, rows, none, key) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue: what waits, what failed; filtered, page by page, some of it chosen for what message.js does. */
+/* The queue: what waits, what failed; filtered, page by page, some of it chosen for what message.js does. The address
+ * says of which account and in which state: #/queue/failed?account=NAME. */
 import { el, pf } from "./dom.js";
-import { button, card, choice, label, table, toolbar } from "./parts.js";
-import { liveView } from "./live.js";
+import { button, card, choice, filter, label, table, toolbar } from "./parts.js";
+import { liveView, pager, pageStart } from "./live.js";
 import { actions, showMessage } from "./message.js";
-import { station } from "./station.js";
+import { namesOf, station } from "./station.js";
 import { service } from "./varlink.js";
 import { messageState, messageTint, when } from "./words.js";
 
@@ -12,20 +13,7 @@ const _ = cockpit.gettext;
 const PAGE = 50;
 const STATES = ["queued", "sending", "deferred", "held", "ambiguous", "failed", "sent"];
 
-/* What a person has chosen to see; it outlives a look at another part. */
-const wish = { account: "", state: "", text: "", pages: [], chosen: new Set() };
-
-function read() {
-    return service("ListQueue", {
-        account: wish.account || undefined,
-        states: wish.state ? [wish.state] : undefined,
-        after: wish.pages[wish.pages.length - 1],
-        limit: PAGE,
-    });
-}
-
-function fits(message) {
-    const text = wish.text.toLowerCase();
+function fits(message, text) {
     return (
         !text ||
         [message.id, message.from, message.messageId, ...message.recipients.map(one => one.address)].some(
@@ -37,108 +25,81 @@ function fits(message) {
     );
 }
 
+/* ---- what is shown ---- */
+
+function go(account, state) {
+    cockpit.location.go(state ? ["queue", state] : ["queue"], account ? { account } : {});
+}
+
+function filters(account, state) {
+    return toolbar(
+        filter(
+            _("Account"),
+            choice([["", _("all")], ...namesOf("outgoing").map(one => [one, one])], account, {
+                id: "queue-account",
+                onchange: event => go(event.target.value, state),
+            })
+        ),
+        filter(
+            _("State"),
+            choice([["", _("not sent")], ...STATES.map(one => [one, messageState(one)])], state, {
+                id: "queue-state",
+                onchange: event => go(account, event.target.value),
+            })
+        )
+    );
+}
+
+function search({ state, show }) {
+    return filter(
+        _("Search"),
+        el("input", {
+            type: "search",
+            id: "queue-text",
+            class: pf("c-form-control") + " es-input",
+            value: state.text,
+            oninput: event => {
+                state.text = event.target.value;
+                show();
+            },
+        })
+    );
+}
+
 /* ---- the table ---- */
 
-function select(message, again) {
+function select(message, { state, show }) {
     return el("input", {
         type: "checkbox",
         class: "es-check",
-        checked: wish.chosen.has(message.id),
+        checked: state.chosen.has(message.id),
         "aria-label": cockpit.format(_("Choose $0"), message.id),
         onchange: event => {
-            if (event.target.checked) wish.chosen.add(message.id);
-            else wish.chosen.delete(message.id);
-            again();
+            if (event.target.checked) state.chosen.add(message.id);
+            else state.chosen.delete(message.id);
+            show();
         },
     });
 }
 
-function filters(again) {
-    const anew = () => {
-        wish.pages = [];
-        wish.chosen.clear();
-        again();
-    };
-    const accounts = station.status.accounts
-        .filter(one => one.kind === "outgoing")
-        .map(one => [one.name, one.name]);
-    const named = (text, control) => el("label", { class: "es-filter" }, el("span", null, text), control);
-    return toolbar(
-        named(
-            _("Account"),
-            choice([["", _("all")], ...accounts], wish.account, {
-                id: "queue-account",
-                onchange: event => {
-                    wish.account = event.target.value;
-                    anew();
-                },
-            })
-        ),
-        named(
-            _("State"),
-            choice([["", _("not sent")], ...STATES.map(one => [one, messageState(one)])], wish.state, {
-                id: "queue-state",
-                onchange: event => {
-                    wish.state = event.target.value;
-                    anew();
-                },
-            })
-        ),
-        named(
-            _("Search"),
-            el("input", {
-                type: "search",
-                id: "queue-text",
-                class: pf("c-form-control") + " es-input",
-                value: wish.text,
-                oninput: event => {
-                    wish.text = event.target.value;
-                    again();
-                },
-            })
-        )
-    );
-}
-
-function pages(found, again) {
-    if (!wish.pages.length && !found.next) return null;
-    return toolbar(
-        button(
-            _("Newer"),
-            () => {
-                wish.pages.pop();
-                again();
-            },
-            "secondary",
-            { disabled: !wish.pages.length }
-        ),
-        button(
-            _("Further"),
-            () => {
-                wish.pages.push(found.next);
-                again();
-            },
-            "secondary",
-            { disabled: !found.next }
-        )
-    );
-}
-
-function draw(found, again) {
-    const rows = found.messages.filter(fits);
+function draw(found, view) {
+    const { state, again, show } = view;
+    state.text = state.text || "";
+    state.chosen = state.chosen || new Set();
+    const rows = found.messages.filter(one => fits(one, state.text.toLowerCase()));
     const done = () => {
-        wish.chosen.clear();
+        state.chosen.clear();
         again();
     };
-    const chosen = [...wish.chosen].filter(id => rows.some(one => one.id === id));
+    const chosen = [...state.chosen].filter(id => rows.some(one => one.id === id));
     const all = el(
         "div",
         { class: "es-toolbar" },
         button(
             _("Choose all"),
             () => {
-                rows.forEach(one => wish.chosen.add(one.id));
-                again();
+                rows.forEach(one => state.chosen.add(one.id));
+                show();
             },
             "link",
             { disabled: !rows.length }
@@ -149,7 +110,7 @@ function draw(found, again) {
         {
             title: _("Message"),
             cell: one => [
-                station.mayChange ? select(one, again) : null,
+                station.mayChange ? select(one, view) : null,
                 " ",
                 button(one.id, () => showMessage(one.id, done), "link", {
                     "aria-label": cockpit.format(_("Show $0"), one.id),
@@ -170,18 +131,30 @@ function draw(found, again) {
         },
     ];
     return [
-        filters(again),
+        toolbar(search(view)),
         station.mayChange ? all : null,
         table(_("Queue"), columns, rows, _("No message is here."), one => one.id),
-        pages(found, again),
+        pager(found, view, _("Further")),
     ];
 }
 
-/* `path`: a state to begin with, "failed". */
-export function queue(path) {
-    if (path[0] && STATES.includes(path[0])) wish.state = path[0];
+export function queue(path, options) {
+    const state = STATES.includes(path[0]) ? path[0] : "";
+    const account = namesOf("outgoing").includes(options.account) ? options.account : "";
     return card(
         _("Queue"),
-        liveView("queue", read, draw, ["queue.", "mail.sent", "mail.deferred", "mail.failed"])
+        filters(account, state),
+        liveView(
+            "queue",
+            view =>
+                service("ListQueue", {
+                    account: account || undefined,
+                    states: state ? [state] : undefined,
+                    after: pageStart(view),
+                    limit: PAGE,
+                }),
+            draw,
+            ["queue.", "mail.sent", "mail.deferred", "mail.failed"]
+        )
     );
 }

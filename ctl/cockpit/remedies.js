@@ -2,12 +2,12 @@
 /* What to do, as buttons: where a remedy names a command of the tool that this page can do as well, a button
  * does it. One table for all remedies, whoever tells them. */
 import { el } from "./dom.js";
-import { attempt } from "./dialog.js";
+import { changing } from "./dialog.js";
 import { button } from "./parts.js";
 import { askPassword } from "./secrets.js";
 import { decide } from "./challenge.js";
 import { importCertificates } from "./stores.js";
-import { refresh, station } from "./station.js";
+import { station } from "./station.js";
 import { authorizeAccount, sendHeartbeat, testAccount } from "./steps.js";
 import { service, trust } from "./varlink.js";
 
@@ -15,13 +15,6 @@ const _ = cockpit.gettext;
 
 function go(...path) {
     cockpit.location.go(path);
-}
-
-function changing(title, run) {
-    return attempt(title, async () => {
-        await run();
-        refresh();
-    });
 }
 
 /* `name`: of the account that the remedy is about; the word NAME of a remedy stands for it. */
@@ -142,4 +135,15 @@ export function remedy(text, name, ...more) {
         text ? el("p", null, text) : null,
         buttons.length || more.length ? el("div", { class: "es-toolbar" }, buttons, more) : null,
     ];
+}
+
+/* What to do about an account that is ill, in the words of its cause; one that waits for a decision leads there. */
+export function accountRemedy(account, ...more) {
+    const text = account.cause ? account.cause.remedy : "";
+    const decision =
+        account.status === "challenge" && account.challenge
+            ? `emailsecctl challenge show ${account.challenge}; `
+            : "";
+    const [, buttons] = remedy(decision + text, account.name, ...more);
+    return [text ? el("p", { class: "es-remedy" }, text) : null, buttons];
 }

@@ -4,7 +4,6 @@ import { el } from "./dom.js";
 import { describe } from "./describe.js";
 import { attempt, openDialog } from "./dialog.js";
 import { alert, choice, field, textInput } from "./parts.js";
-import { refresh } from "./station.js";
 import { service } from "./varlink.js";
 
 const _ = cockpit.gettext;
@@ -24,7 +23,6 @@ async function save(name, values) {
             alert("wait", warning.text, el("p", null, warning.remedy)),
             []
         );
-    refresh();
 }
 
 export async function askPassword(name) {

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* What is known of the station, kept fresh by Monitor: each event has it read again, a lost connection is made
  * anew. Views draw what stands here and hold nothing of it themselves. */
-import { service, trust, serviceStream } from "./varlink.js";
+import { service, serviceStream } from "./varlink.js";
 
 const SETTLE = 150; /* ms: events come in crowds */
 const PAUSE = 1000; /* ms from one reading to the next, however much happens */
 const AGAIN = 3000; /* ms until a lost connection is tried anew */
 
-/* status: of GetStatus; hosts: Allowed Hosts; certificates: of servers; mayChange: false for a reader;
- * error: why nothing is known, or null; live: the stream of events stands. */
+/* status: of GetStatus; mayChange: false for a reader; error: why nothing is known, or null; live: the stream of events
+ * stands. */
 export const station = {
     status: null,
-    hosts: [],
-    certificates: [],
     mayChange: false,
     error: null,
     live: false,
@@ -53,14 +51,8 @@ async function askRights() {
 }
 
 async function read() {
-    const [status, hosts, certificates] = await Promise.all([
-        service("GetStatus", {}),
-        trust("ListAllowedHosts", {}),
-        trust("ListServerCertificates", {}),
-    ]);
-    station.status = status.status;
-    station.hosts = hosts.entries;
-    station.certificates = certificates.certificates;
+    const { status } = await service("GetStatus", {});
+    station.status = status;
     station.error = null;
 }
 
@@ -124,4 +116,9 @@ export function start() {
 
 export function accountNamed(name) {
     return station.status && station.status.accounts.find(one => one.name === name);
+}
+
+/* kind: outgoing, incoming. */
+export function namesOf(kind) {
+    return station.status.accounts.filter(one => one.kind === kind).map(one => one.name);
 }

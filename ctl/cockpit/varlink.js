@@ -36,14 +36,13 @@ function lost(problem, message) {
         code: "NoDaemon",
         text,
         remedy,
-        retries: true,
     });
 }
 
 function errorOf(reply) {
     const parameters = reply.parameters || {};
     const name = String(reply.error).split(".").pop();
-    const cause = parameters.cause || { code: name, text: String(reply.error), remedy: "", retries: false };
+    const cause = parameters.cause || { code: name, text: String(reply.error), remedy: "" };
     return new VarlinkError(name, cause, parameters.problems);
 }
 

@@ -340,6 +340,66 @@ def test_queue_by_keys(station, open_page):
     page.see("No message is here.")
 
 
+HEARD = """window.asked = [];
+const was = cockpit.channel;
+cockpit.channel = options => {
+    const channel = was(options);
+    const send = channel.send;
+    channel.send = bytes => {
+        window.asked.push(JSON.parse(new TextDecoder().decode(bytes).slice(0, -1)).method.split(".").pop());
+        return send(bytes);
+    };
+    return channel;
+};"""
+
+
+@slow
+def test_queue_by_its_address(station, open_page):
+    """What is shown of the queue is what the address says, whatever was chosen before and whatever happens; what a person
+    ticks or seeks asks the daemon nothing."""
+    for name in ("plant", "spare"):
+        station.add("outgoing", name, hostname="127.0.0.1", port=1, enabled=False, **{"from": letters.address("plant")})
+    ids = {name: station.send(name, letters.address("box")) for name in ("plant", "spare")}
+    page = open_page(station)
+    page.go("queue", "failed")
+    page.see("No message is here.")
+    state = page.labelled("State")
+    assert state.get_attribute("value") == "failed"
+    page.script("arguments[0].focus(); arguments[0].value = ''; arguments[0].dispatchEvent(new Event('change'))", state)
+    page.see(*ids.values())
+    assert page.script("return [cockpit.location.href, document.activeElement.id]") == ["/queue", "queue-state"]
+    station.ctl("queue", "hold", ids["plant"])      # an event of the queue
+    page.see("held", css="table")
+    assert page.labelled("State").get_attribute("value") == ""
+    page.script("cockpit.location.go(['queue', 'queued'], {account: 'spare'})")
+    until(lambda: ids["plant"] not in page.text() and ids["spare"] in page.text(), cockpit.PATIENCE)
+    assert page.labelled("Account").get_attribute("value") == "spare"
+    page.script(HEARD)
+    page.click(f"Choose {ids['spare']}", css="input")
+    until(lambda: page.named("Hold").is_enabled(), cockpit.PATIENCE)
+    page.fill("Search", "nowhere")
+    page.see("No message is here.")
+    assert page.script("return window.asked") == []
+    page.go("queue")
+    page.see(*ids.values())
+    assert page.labelled("State").get_attribute("value") == "" and page.labelled("Account").get_attribute("value") == ""
+    assert page.trouble() == []
+
+
+@slow
+def test_certificates_are_read_where_they_are_shown(station, open_page):
+    page = open_page(station)
+    page.see("there is no account yet")
+    page.script(HEARD)
+    station.add("outgoing", "plant", hostname="127.0.0.1", port=1, enabled=False)
+    page.see("plant", "disabled")
+    assert "GetStatus" in page.script("return window.asked")
+    assert [one for one in page.script("return window.asked") if one.startswith("List")] == []
+    page.go("certificates")
+    page.see("No account has met a server yet.", "No certificate waits for a decision.")
+    assert {"ListAllowedHosts", "ListServerCertificates"} <= set(page.script("return window.asked"))
+
+
 @slow
 def test_peer_text_is_text(station, open_page, dovecot, box):
     """What a stranger writes is shown as it is written: no markup of it comes into the page."""
