@@ -90,6 +90,16 @@ def test_the_package_has_the_version_of_the_tree():
 
 
 @pytest.mark.slow
+def test_maintainer_scripts_go_by_policy():
+    """Units are stopped as an administrator's policy-rc.d has it, which systemctl does not ask."""
+    folder = os.path.join(ROOT, "conf", "debian")
+    scripts = [name for name in os.listdir(folder) if name.endswith(("inst", "rm"))]
+    assert len(scripts) >= 4
+    for name in scripts:
+        with open(os.path.join(folder, name)) as file:
+            assert not re.search(r"^[^#]*\bsystemctl\b", file.read(), re.M), name
+
+
 @pytest.mark.skipif(not shutil.which("dpkg-buildpackage") or not shutil.which("dh"), reason="debhelper is not installed")
 def test_packages_are_clean_and_the_same_twice(folder):
     signal.alarm(0)     # two builds, one with the unit tests
