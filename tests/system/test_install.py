@@ -89,7 +89,6 @@ def test_the_package_has_the_version_of_the_tree():
     assert open(f"{ROOT}/conf/debian/changelog").readline().split()[:2] == ["emailsecd", f"({VERSION})"]
 
 
-@pytest.mark.slow
 def test_maintainer_scripts_go_by_policy():
     """Units are stopped as an administrator's policy-rc.d has it, which systemctl does not ask."""
     folder = os.path.join(ROOT, "conf", "debian")
@@ -100,6 +99,7 @@ def test_maintainer_scripts_go_by_policy():
             assert not re.search(r"^[^#]*\bsystemctl\b", file.read(), re.M), name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("dpkg-buildpackage") or not shutil.which("dh"), reason="debhelper is not installed")
 def test_packages_are_clean_and_the_same_twice(folder):
     signal.alarm(0)     # two builds, one with the unit tests
