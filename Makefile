@@ -97,7 +97,7 @@ endif
 
 # ---- sources: one archive a subsystem, each may use those before it -----------------------------
 # A subsystem's sources are all there are in its folder. MIME_SRC uses GMime, PEM_SRC libcrypto: parts of the tool that are loaded.
-MIME_SRC    := $(filter-out ctl/mime_load.c,$(sort $(wildcard ctl/mime*.c)))
+MIME_SRC    := $(sort $(wildcard ctl/mime*.c))
 PEM_SRC     := ctl/pem.c
 SRC_common  := $(sort $(wildcard common/*.c))
 SRC_base    := $(filter-out daemon/main.c,$(sort $(wildcard daemon/*.c)))

@@ -5,7 +5,7 @@
 #include "common/json_fields.h"
 #include "common/line_ends.h"
 #include "common/printable.h"
-#include "ctl/mime_load.h"
+#include "ctl/part_load.h"
 #include "ctl/tool.h"
 #include "ctl/view.h"
 

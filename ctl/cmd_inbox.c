@@ -7,7 +7,7 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/inbox_filter.h"
-#include "ctl/mime_load.h"
+#include "ctl/part_load.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 #include "ctl/view.h"

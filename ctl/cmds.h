@@ -26,9 +26,6 @@ command_run run_allowed_list, run_allowed_show, run_allowed_approve, run_allowed
 command_run run_allowed_prune;
 /* cmd_trust.c */
 command_run run_trust_servers, run_trust_list, run_trust_show, run_trust_import, run_trust_delete;
-/* cmd_trust_server.c: the certificate that a server's chain ends in, as PEM, once a person has named it. Exit
- * status. */
-int trust_from_server(struct tool *tool, char **pem) must_use;
 /* cmd_key.c */
 command_run run_trust_key;
 /* cmd_device.c */

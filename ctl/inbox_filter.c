@@ -4,7 +4,7 @@
 
 #include "common/printable.h"
 #include "common/times.h"
-#include "ctl/mime_load.h"
+#include "ctl/part_load.h"
 #include "ctl/show.h"
 
 char *inbox_field_words(const json_t *value)

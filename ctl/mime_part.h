@@ -29,6 +29,3 @@ void set_stream(GMimePart *part, GMimeStream *stream, GMimeContentEncoding encod
 void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding);
 /* The same for text: in the encoding that fits it, with a charset where the part names none. */
 void set_text(GMimePart *part, GByteArray *bytes);
-
-/* The functions of struct mime_functions, each in a file of its name. */
-int mime_compose(const struct mime_draft *draft, int fd, char error[256]);

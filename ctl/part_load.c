@@ -56,3 +56,12 @@ const void *part_load(const struct part *part, struct cause *cause)
         }
         return table;
 }
+
+const struct mime_functions *mime_load(struct cause *cause)
+{
+        static const struct part part = { MIME_OBJECT, MIME_ENTRY, MIME_VERSION, "the MIME part", "GMime 3" };
+        static const struct mime_functions *loaded;
+        if (!loaded)
+                loaded = part_load(&part, cause);
+        return loaded;
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/cause.h"
+#include "ctl/mime.h"
 
 struct part {
         const char *object;  /* file name */
@@ -13,3 +14,10 @@ struct part {
 };
 /* Looks beside the program, then in the installed place; never unloaded. The table, or NULL with a cause. */
 const void *part_load(const struct part *part, struct cause *cause) must_use;
+
+/*
+ * Loads the MIME part of the tool when it is needed.
+ */
+
+/* NULL with a cause; loaded once, never unloaded. */
+const struct mime_functions *mime_load(struct cause *cause) must_use;

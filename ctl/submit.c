@@ -13,7 +13,7 @@
 #include "ctl/draft.h"
 #include "ctl/encode.h"
 #include "ctl/mend.h"
-#include "ctl/mime_load.h"
+#include "ctl/part_load.h"
 #include "ctl/show.h"
 #include "ctl/term.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading emailsecd.conf and its drop-ins: an INI format in which nothing is cut, overlooked or continued.
  * What is not understood is refused with its place. */
+#include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "daemon/settings.h"
@@ -214,4 +215,32 @@ int settings_read(struct settings *settings, const char *file, bool required, st
         *settings = made;
         made = old; /* freed at the end */
         return 0;
+}
+
+/* ---- told to programs ----------------------------------------------------------------------- */
+
+json_t *settings_description(const struct settings *settings)
+{
+        const struct settings_key_info *keys;
+        const size_t count = settings_keys(&keys);
+        struct settings unset;
+        json_t *list = json_array();
+
+        settings_defaults(&unset);
+        for (size_t i = 0; i < count; i++) {
+                scoped(scoped_free) char *value = settings_value(settings, i);
+                scoped(scoped_free) char *fallback = settings_value(&unset, i);
+                json_t *row = json_object();
+                json_put_text(row, "section", keys[i].section);
+                json_put_text(row, "key", keys[i].key);
+                json_put_text(row, "type", settings_type(i));
+                json_put_text(row, "default", keys[i].fallback);
+                json_put_text(row, "value", value);
+                json_put(row, "changed", json_boolean(!same_text(value, fallback)));
+                json_put_text(row, "help", keys[i].meaning);
+                if (json_array_append_new(list, row) < 0)
+                        abort();
+        }
+        settings_done(&unset);
+        return list;
 }

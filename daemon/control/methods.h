@@ -65,7 +65,6 @@ void on_get_history(struct call *call);
 void on_describe_properties(struct call *call);
 void on_reload(struct call *call);
 
-/* ---- on_backup.c ---- */
 void on_backup(struct call *call);
 
 void on_monitor(struct call *call);

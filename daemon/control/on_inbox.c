@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Socket methods about received mail. */
-#include "daemon/control/on_inbox.h"
+/* Socket methods about received mail, and about what a server does not hand out. */
+#include "common/json_fields.h"
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/control/audit.h"
@@ -8,8 +8,10 @@
 #include "daemon/incoming/retention.h"
 #include "daemon/loop.h"
 #include "daemon/store/inbox.h"
+#include "daemon/store/missing_table.h"
 
-bool call_has_inbox(struct call *call, const char *name)
+/* Whether there is an incoming account of that name; else the call is answered. */
+static bool call_has_inbox(struct call *call, const char *name)
 {
         struct account *account = account_named(name);
         struct cause cause = { 0 };
@@ -157,4 +159,55 @@ void on_mark_inbox_messages(struct call *call)
                 return;
         scoped(scoped_free) const char **ids = ids_of(in, &count);
         inbox_mark(in->name, ids, count, in->seen, marked, call);
+}
+
+static void listed(void *ctx, json_t *messages, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        json_t *reply = json_object();
+        json_put(reply, "messages", json_incref(messages));
+        call_reply(call, reply);
+}
+
+void on_list_missing(struct call *call)
+{
+        const struct parameters *in = call_parameters(call);
+
+        if (call_has_inbox(call, in->name))
+                missing_list(in->name, listed, call);
+}
+
+static void forgotten(void *ctx, size_t count, const struct cause *cause)
+{
+        struct call *call = ctx;
+
+        if (cause_happened(cause)) {
+                call_fail(call, cause);
+                return;
+        }
+        const char *name = call_parameters(call)->name;
+        scoped(scoped_free) char *object =
+                text_of("%zu missing message%s of account %s", count, count == 1 ? "" : "s", name);
+        if (count)
+                audit(call, &(struct trail){ .action = TRAIL_MISSING_FORGOTTEN,
+                                             .about = { .account = name },
+                                             .object = object });
+        else
+                audit_nothing(call);
+        json_t *reply = json_object();
+        json_put(reply, "count", json_integer((json_int_t)count));
+        call_reply(call, reply);
+}
+
+void on_forget_missing(struct call *call)
+{
+        const struct parameters *in = call_parameters(call);
+
+        if (call_has_inbox(call, in->name))
+                missing_forget(in->name, in->id ? in->id : "", forgotten, call);
 }

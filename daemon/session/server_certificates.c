@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of servers' certificates and the warnings before one ends; see server_certificates.h. */
+/* The memory of servers' certificates, its file, and the warnings before one ends; see
+ * server_certificates.h. */
+#include "daemon/session/server_certificates.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
@@ -9,14 +11,37 @@
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/session/server_certificates_parts.h"
 #include "daemon/settings.h"
+#include "daemon/store/replace_file.h"
 
 #include <stdio.h>
 
 enum { A_DAY = 86400 };
 
-struct certificate_memory certificate_memory;
+enum { CERTIFICATE_BUCKETS = 1024 };
+
+struct seen_certificate {
+        char *host;
+        uint16_t port;
+        char fingerprint[65];
+        char *subject, *issuer;
+        const char *verified_by; /* static: "system", "user", "allowedHost", or "" when it was not accepted */
+        time_t not_after;
+        time_t last_seen, kept; /* the latter on disk: written once a day */
+        int warned;             /* days of the last warning given; 0: none yet */
+        bool in_use;            /* an account names the server; see mark_in_use */
+        json_t *row;            /* of the list being made, and only then */
+        struct seen_certificate *next;
+};
+
+struct certificate_memory {
+        struct seen_certificate *buckets[CERTIFICATE_BUCKETS];
+        size_t count;
+        char *path; /* NULL: closed */
+        bool saving, changed;
+};
+
+static struct certificate_memory certificate_memory;
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
@@ -41,7 +66,8 @@ static struct seen_certificate **place_of(const char *host, uint16_t port)
         return at;
 }
 
-struct seen_certificate *certificates_find(const char *host, uint16_t port)
+/* The server's place, made when there is room; else NULL. */
+static struct seen_certificate *certificates_find(const char *host, uint16_t port)
 {
         struct seen_certificate **at = place_of(host, port);
 
@@ -65,8 +91,9 @@ static const char *verifier(const char *word)
         return "";
 }
 
-void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer,
-                           const char *verified_by)
+/* Says of a server what it showed and how that was taken. */
+static void certificates_describe(struct seen_certificate *seen, const char *subject, const char *issuer,
+                                  const char *verified_by)
 {
         free(seen->subject);
         free(seen->issuer);
@@ -86,6 +113,135 @@ void certificates_close(void)
         certificate_memory.count = 0;
         certificate_memory.saving = certificate_memory.changed = false;
         free(take(certificate_memory.path));
+}
+
+/* ---- the file, certificates.json: one write at a time --------------------------------------- */
+
+enum { FILE_MOST = 16 * MIB };
+
+static json_t *seen_json(const struct seen_certificate *seen)
+{
+        json_t *object = json_object();
+
+        json_put_text(object, "host", seen->host);
+        json_put(object, "port", json_integer(seen->port));
+        json_put_text(object, "fingerprintSha256", seen->fingerprint);
+        json_put_text(object, "subject", seen->subject);
+        json_put_text(object, "issuer", seen->issuer);
+        json_put_text(object, "verifiedBy", seen->verified_by);
+        json_put_time(object, "notAfter", (int64_t)seen->not_after);
+        json_put_time(object, "lastSeen", (int64_t)seen->last_seen);
+        json_put(object, "warned", json_integer(seen->warned));
+        return object;
+}
+
+/* Writes all of it, later; what changes meanwhile goes with the next write. */
+static void certificates_save(void);
+
+static void saved(void *ctx, const struct cause *cause)
+{
+        (void)ctx;
+        certificate_memory.saving = false;
+        if (cause_happened(cause))
+                log_about(NULL, LOG_WARNING, NULL, "the memory of certificates cannot be kept: %s",
+                          cause->text);
+        else if (certificate_memory.changed)
+                certificates_save();
+}
+
+static void certificates_save(void)
+{
+        certificate_memory.changed = true;
+        if (certificate_memory.saving || !certificate_memory.path)
+                return;
+        json_t *root = json_object(), *list = json_array();
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
+                     seen = seen->next)
+                        if (json_array_append_new(list, seen_json(seen)) < 0)
+                                abort();
+        json_put(root, "certificates", list);
+        char *text = json_dumps(root, JSON_INDENT(1));
+        json_decref(root);
+        if (!text)
+                abort();
+        certificate_memory.changed = false;
+        certificate_memory.saving = true;
+        replace_file_later(certificate_memory.path, text, strlen(text), saved, NULL);
+        free(text);
+}
+
+struct seen_fields {
+        const char *host, *fingerprint, *subject, *issuer, *verified_by, *not_after, *last_seen;
+        int64_t port, warned;
+};
+#define AT(member) offsetof(struct seen_fields, member)
+static const struct json_field table[] = {
+        { "host", JSON_FIELD_TEXT, AT(host), FIELD_REQUIRED | FIELD_CLEAN, 0, 256, 0 },
+        { "port", JSON_FIELD_INT, AT(port), FIELD_REQUIRED, 1, 65535, 0 },
+        { "fingerprintSha256", JSON_FIELD_TEXT, AT(fingerprint), FIELD_REQUIRED | FIELD_CLEAN, 0, 64, 0 },
+        { "subject", JSON_FIELD_TEXT, AT(subject), FIELD_CLEAN, 0, 0, 0 },
+        { "issuer", JSON_FIELD_TEXT, AT(issuer), FIELD_CLEAN, 0, 0, 0 },
+        { "verifiedBy", JSON_FIELD_TEXT, AT(verified_by), 0, 0, 0, 0 },
+        { "notAfter", JSON_FIELD_TEXT, AT(not_after), FIELD_REQUIRED, 0, 0, 0 },
+        { "lastSeen", JSON_FIELD_TEXT, AT(last_seen), FIELD_REQUIRED, 0, 0, 0 },
+        { "warned", JSON_FIELD_INT, AT(warned), FIELD_REQUIRED, 0, 3650, 0 },
+};
+#undef AT
+
+static int take_row(const json_t *row, struct cause *cause)
+{
+        struct seen_fields fields = { 0 };
+        struct causes problems = { 0 };
+        int result = json_read_fields(row, table, count_of(table), &fields, &problems);
+        time_t not_after = 0, last_seen = 0;
+
+        if (result < 0 && problems.count)
+                *cause = problems.items[0];
+        causes_free(&problems);
+        if (result < 0 || time_parse(fields.not_after, &not_after, cause) < 0 ||
+            time_parse(fields.last_seen, &last_seen, cause) < 0)
+                return -1;
+        struct seen_certificate *seen = certificates_find(fields.host, (uint16_t)fields.port);
+        if (!seen)
+                return 0;
+        (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fields.fingerprint);
+        certificates_describe(seen, fields.subject, fields.issuer, fields.verified_by);
+        seen->not_after = not_after;
+        seen->last_seen = seen->kept = last_seen;
+        seen->warned = (int)fields.warned;
+        return 0;
+}
+
+static int read_memory(struct cause *cause)
+{
+        struct buf bytes;
+        size_t index;
+        json_t *row;
+        int result = read_file(certificate_memory.path, FILE_MOST, &bytes, cause);
+
+        if (result <= 0)
+                return result;
+        json_t *root = json_loadb((const char *)buf_bytes(&bytes), bytes.len, JSON_REJECT_DUPLICATES, NULL);
+        buf_free(&bytes);
+        const json_t *list = json_object_get(root, "certificates");
+        result = json_is_array(list)
+                         ? 0
+                         : cause_set(cause, CAUSE_STORAGE, "%s is damaged", certificate_memory.path);
+        json_array_foreach(list, index, row)
+                if (result == 0)
+                        result = take_row(row, cause);
+        json_decref(root);
+        return result;
+}
+
+void certificates_open(const char *state_directory)
+{
+        struct cause cause = { 0 };
+
+        certificate_memory.path = text_of("%s/certificates.json", state_directory);
+        if (read_memory(&cause) < 0)
+                log_about(NULL, LOG_WARNING, NULL, "the memory of certificates begins anew: %s", cause.text);
 }
 
 /* ---- warnings -------------------------------------------------------------------------------- */

@@ -13,7 +13,6 @@ BUILD = os.path.join("build", os.environ.get("FLAVOUR", "plain"))
 THROUGH = {
     "esmtp": ["common/esmtp/command.c", "common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
     "frame": ["common/frame_scan.c"],
-    "names": ["common/idn.c"],
     "ctl_send": ["ctl/entity.c", "ctl/transfer.c"],
     "ctl_show": ["ctl/fields.c"],
     "imap_session": ["daemon/imap/enable.c", "daemon/imap/reply.c", "daemon/imap/responses.c", "daemon/imap/signin.c"],
@@ -35,7 +34,7 @@ THROUGH = {
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
-                "daemon/store/inbox_scan.c", "daemon/store/maildir_set.c"],
+                "daemon/store/maildir_set.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],
@@ -45,20 +44,20 @@ THROUGH = {
 # What has no sense without a daemon, a server, a terminal or a service manager around it: why, and the system tests.
 BY_SYSTEM = {
     ("a command of the tool: reads its options, calls the socket, prints", "test_ctl test_people test_queue test_trust test_setup"): [
-        "ctl/ask.c", "ctl/certificate.c", "ctl/client_key.c", "ctl/cmd_account.c", "ctl/cmd_audit.c", "ctl/cmd_backup.c",
+        "ctl/ask.c", "ctl/certificate.c", "ctl/cmd_account.c", "ctl/cmd_audit.c", "ctl/cmd_backup.c",
         "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_property.c", "ctl/cmd_queue.c",
         "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_subscriber.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
-        "ctl/cmd_trust_server.c", "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/fleet.c", "ctl/fleet_answer.c", "ctl/fleet_run.c", "ctl/fleet_view.c", "ctl/find_servers.c", "ctl/live.c",
+        "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/fleet.c", "ctl/fleet_answer.c", "ctl/fleet_run.c", "ctl/fleet_view.c", "ctl/find_servers.c", "ctl/live.c",
         "ctl/status_check.c", "ctl/status_view.c", "ctl/unit.c"],
     ("another program's face of the tool", "test_programs"): [
         "ctl/sendmail.c", "ctl/sendmail_queue.c", "ctl/sendmail_smtp.c"],
     ("loads a part of the tool, or is one", "test_parts test_client_certificates"): [
-        "ctl/mime_load.c", "ctl/part_load.c", "ctl/pem.c"],
+        "ctl/part_load.c", "ctl/pem.c"],
     ("a socket method: reads what it takes, calls the service, replies", "test_socket test_rights test_trail test_accounts"): [
         "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_servers.c",
-        "daemon/control/on_backup.c", "daemon/control/on_device.c",
-        "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c", "daemon/control/on_missing.c",
-        "daemon/control/on_properties.c",
+        "daemon/control/on_device.c",
+        "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c",
+       
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [

@@ -26,7 +26,6 @@ static void seam_replace(const char *path, const void *bytes, size_t len,
 #define accounts_first     seam_first
 #define replace_file_later seam_replace
 #include "daemon/session/server_certificates.c"
-#include "daemon/session/server_certificates_file.c"
 
 #include "state_folder.h"
 
