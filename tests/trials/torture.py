@@ -301,8 +301,8 @@ class Torture:
             self.plan.arm(*point)
             try:
                 self.station.start()
-            except (AssertionError, varlink.Closed, OSError):
-                select_pause()      # it ends, or a single connection was refused
+            except (AssertionError, varlink.Closed, varlink.VarlinkError, OSError):
+                select_pause()      # it ends, or a single connection or call was refused
             self.plan.disarm()
             if self.survived(point, starting=True):
                 self.station.stop()
@@ -333,8 +333,9 @@ class Torture:
         if code is None:
             return True
         self.station._gone()
-        if not allowed_end(code, point) and not (starting and code > 0):
-            raise AssertionError(f"the daemon ended with {code}: {self.station.log()[-600:]!r}")
+        in_library = point[0] == "malloc" and "libc.so.6(getaddrinfo" in self.station.log()[-2500:]   # glibc's own fault
+        if not allowed_end(code, point) and not (starting and (code > 0 or in_library)):
+            raise AssertionError(f"the daemon ended with {code}: {self.station.log()[-2500:]!r}")
         return False
 
     def ended_late(self, point):
@@ -356,7 +357,7 @@ class Torture:
             problem = None if self.ended_late(point) else f"{type(error).__name__}: {error}"
         if problem:
             words = ",".join(str(int(one) if isinstance(one, bool) else one) for one in point)
-            self.wrong.append(f"--only {name} --point {words}: {problem[:1500]}")
+            self.wrong.append(f"--only {name} --point {words}: {problem[:4000]}")
             print(f"  WRONG {self.wrong[-1]}", flush=True)
             if self.station.running():
                 self.station.process.kill()
