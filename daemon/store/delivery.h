@@ -43,6 +43,7 @@ struct item {
         uint8_t digest[32];
         enum line_ends line_ends; /* of its file */
         const char *box;          /* of the Maildir it is placed in: of delivery.rules, or "" */
+        char *placed_in;          /* a crash left its file there, in that box; NULL: it is nowhere */
         struct header_summary summary;
         int64_t generation;
         time_t received;             /* when its row was made */

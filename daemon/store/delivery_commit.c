@@ -27,11 +27,10 @@ void delivery_item_drop(struct arrival *arrival, struct item *item)
 }
 
 /* Into the folder that it is filed into. */
-static int place_one(struct delivery *delivery, struct item *item, const struct maildir *into,
-                     const struct maildir_listing *cur)
+static int place_one(struct delivery *delivery, struct item *item, const struct maildir *into)
 {
         struct arrival *arrival = &delivery->arrival;
-        bool there = maildir_find(cur, item->file) != NULL, fresh;
+        bool there = item->placed_in != NULL, fresh;
 
         fresh = !there && disk_rename_new(arrival->maildir.tmp, item->temporary, into->new, item->file) == 0;
         if (fresh)
@@ -45,39 +44,18 @@ static int place_one(struct delivery *delivery, struct item *item, const struct 
         return 0;
 }
 
-/* Of those the files that are in cur/: a mail reader has been there since they were fetched first. */
-static int find_in_cur(const struct delivery *delivery, size_t first, size_t end, int cur_folder,
-                       struct maildir_listing *cur)
-{
-        const struct item *items = delivery->arrival.items;
-
-        cur->files = new_zeroed(end - first, sizeof *cur->files);
-        for (size_t i = first; i < end; i++)
-                if (!items[i].known && strcmp(items[i].box, items[first].box) == 0)
-                        cur->files[cur->count++] = (struct maildir_file){
-                                .name = copy_text(items[i].file),
-                                .base = maildir_base_length(items[i].file),
-                        };
-        maildir_listing_sort(cur);
-        return maildir_keep_present(cur_folder, cur);
-}
-
 /* All items from `first` on that are filed into the same folder as that one. */
-static int place_box(struct delivery *delivery, size_t first, size_t end, bool look_in_cur)
+static int place_box(struct delivery *delivery, size_t first, size_t end)
 {
         struct arrival *arrival = &delivery->arrival;
         const char *box = arrival->items[first].box;
-        scoped(maildir_listing_free) struct maildir_listing cur = { 0 };
         scoped(box_drop) struct box_entered at = BOX_NONE;
 
         if (box_enter(&at, delivery->account, box, true, &delivery->failure) < 0)
                 return -1;
-        if (look_in_cur && find_in_cur(delivery, first, end, at.maildir.cur, &cur) < 0)
-                return cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", at.place);
         for (size_t i = first; i < end; i++) {
                 struct item *item = &arrival->items[i];
-                if (!item->known && strcmp(item->box, box) == 0 &&
-                    place_one(delivery, item, &at.maildir, &cur) < 0)
+                if (!item->known && strcmp(item->box, box) == 0 && place_one(delivery, item, &at.maildir) < 0)
                         return -1;
         }
         inbox_change_end(at.place, &at.maildir, &at.change);
@@ -102,8 +80,7 @@ static int place_all(struct delivery *delivery)
         for (size_t i = 0; i < arrival->count; i++) {
                 if (arrival->items[i].known)
                         delivery_item_drop(arrival, &arrival->items[i]);
-                else if (is_first_of_box(arrival, i) &&
-                         place_box(delivery, i, arrival->count, delivery->look_in_cur) < 0)
+                else if (is_first_of_box(arrival, i) && place_box(delivery, i, arrival->count) < 0)
                         return -1;
         }
         return 0;
@@ -160,7 +137,7 @@ int delivery_place_one(struct delivery *delivery, struct item *item)
 
         if (error)
                 return cause_errno(&delivery->failure, error, "cannot sync a received message");
-        return place_box(delivery, index, index + 1, true);
+        return place_box(delivery, index, index + 1);
 }
 
 static void sync_work(struct job *job)
@@ -348,16 +325,97 @@ static int look_up_work(struct store_read *read, struct database *db, struct cau
         return 0;
 }
 
+static void go_on(struct delivery *delivery)
+{
+        if (delivery->give)
+                delivery_hand_on(delivery);
+        else
+                sync_all(delivery);
+}
+
+/* ---- files that a crash left ---- */
+
+static void note_placed(struct delivery *delivery, const char *box, const struct maildir_listing *present)
+{
+        struct arrival *arrival = &delivery->arrival;
+
+        for (size_t i = 0; i < arrival->count && present->count; i++) {
+                struct item *item = &arrival->items[i];
+                if (item->known || item->placed_in || !maildir_find(present, item->file))
+                        continue;
+                item->placed_in = copy_text(box);
+                item->box = item->placed_in;
+        }
+}
+
+static int look_in_folder(struct delivery *delivery, const char *box, int folder)
+{
+        const struct arrival *arrival = &delivery->arrival;
+        scoped(maildir_listing_free) struct maildir_listing names = { 0 };
+
+        names.files = new_zeroed(arrival->count, sizeof *names.files);
+        for (size_t i = 0; i < arrival->count; i++) {
+                const struct item *item = &arrival->items[i];
+                if (!item->known && !item->placed_in)
+                        names.files[names.count++] = (struct maildir_file){
+                                .name = copy_text(item->file),
+                                .base = maildir_base_length(item->file),
+                        };
+        }
+        maildir_listing_sort(&names);
+        if (maildir_keep_present(folder, &names) < 0)
+                return -1;
+        note_placed(delivery, box, &names);
+        return 0;
+}
+
+static void look_in_box(void *ctx, const char *box)
+{
+        struct delivery *delivery = ctx;
+        scoped(scoped_free) char *place = maildir_place(delivery->account, box);
+        scoped(maildir_close) struct maildir maildir = MAILDIR_CLOSED;
+
+        if (delivery->failed || maildir_open(place, false, &maildir, NULL) <= 0)
+                return;
+        if (look_in_folder(delivery, box, maildir.new) < 0 || look_in_folder(delivery, box, maildir.cur) < 0)
+                delivery->failed =
+                        cause_errno(&delivery->failure, errno, "cannot read the Maildir of %s", place) < 0;
+}
+
+/* By what rules it was placed does not count: they may be others since. */
+static void look_work(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        maildir_each_box(delivery->account, look_in_box, delivery);
+}
+
+static void looked(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+        const struct item *last = &delivery->arrival.items[delivery->arrival.count - 1];
+
+        if (delivery->failed) {
+                delivery_give_up(delivery, &delivery->failure);
+                return;
+        }
+        if (delivery->give && !last->known && !last->placed_in)
+                maildir_make_certain(delivery->account, delivery->folder);
+        go_on(delivery);
+}
+
 static void looked_up(struct store_read *read, const struct cause *cause)
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
 
-        if (cause)
+        if (cause) {
                 delivery_give_up(delivery, cause);
-        else if (delivery->give)
-                delivery_hand_on(delivery);
-        else
-                sync_all(delivery);
+        } else if (delivery->look_in_cur) {
+                delivery->job = (struct job){ .work = look_work, .done = looked };
+                store_run_files(&delivery->job);
+        } else {
+                go_on(delivery);
+        }
 }
 
 static void look_up(void *ctx, const struct cause *cause)

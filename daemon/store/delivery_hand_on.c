@@ -71,11 +71,15 @@ void delivery_hand_on(struct delivery *delivery)
                 delivery_give_up(delivery, fault);
                 return;
         }
+        if (delivery->arrival.items[next_item(delivery)]
+                    .placed_in) { /* refused, or before deliverTo was set */
+                delivery_handed(delivery, HANDED_BACK, NULL);
+                return;
+        }
         delivery->job = (struct job){ .work = open_work, .done = opened };
         store_run_files(&delivery->job);
 }
 
-/* ---- the answer ---- */
 
 static void place_work(struct job *job)
 {

@@ -324,6 +324,7 @@ void delivery_arrival_end(struct arrival *arrival)
                 struct item *item = &arrival->items[i];
                 header_summary_free(&item->summary);
                 free(item->known_file);
+                free(item->placed_in);
         }
         free(take(arrival->items));
         arrival->count = 0;

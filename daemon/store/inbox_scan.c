@@ -14,7 +14,6 @@
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -491,33 +490,16 @@ static void read_some(struct scan *scan)
 
 /* ---- which folders there are; reader thread ---- */
 
-static void close_directory(DIR **directory)
+static void add_box(void *ctx, const char *name)
 {
-        if (*directory)
-                (void)closedir(*directory);
-}
+        struct scan *scan = ctx;
 
-static void add_box(struct scan *scan, const char *name)
-{
         for (size_t i = 0; i < scan->box_count; i++)
                 if (strcmp(scan->boxes[i].name, name) == 0)
                         return;
         scan->boxes = new_resized(scan->boxes, scan->box_count + 1, sizeof *scan->boxes);
         scan->boxes[scan->box_count++] =
                 (struct scanned_box){ .name = copy_text(name), .place = maildir_place(scan->account, name) };
-}
-
-/* In the Maildir, whoever made them; links lead elsewhere. */
-static void find_boxes(struct scan *scan)
-{
-        scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), scan->account);
-        scoped(close_directory) DIR *directory = opendir(path);
-        const struct dirent *entry;
-
-        while (directory && scan->box_count < LIMIT_BOXES && (entry = readdir(directory)))
-                if (entry->d_name[0] == '.' && entry->d_name[1] && strcmp(entry->d_name, "..") != 0 &&
-                    entry->d_type != DT_REG && entry->d_type != DT_LNK)
-                        add_box(scan, entry->d_name);
 }
 
 /* With rows, though they may be gone. */
@@ -555,8 +537,7 @@ static int boxes_work(struct store_read *read, struct database *db, struct cause
 {
         struct scan *scan = container_of(read, struct scan, read);
 
-        add_box(scan, "");
-        find_boxes(scan);
+        maildir_each_box(scan->account, add_box, scan);
         if (find_known_boxes(scan, db, cause) < 0 ||
             db_number(db, cause, &scan->last, 0, "SELECT max(seq) FROM inbox", NULL, 0) < 0)
                 return -1;

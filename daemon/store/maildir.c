@@ -2,6 +2,7 @@
 /* The Maildir of an account: folders, names made here, listing, sweeping of tmp/. */
 #include "daemon/store/maildir.h"
 
+#include "common/limits.h"
 #include "common/names.h"
 #include "daemon/sha256.h"
 #include "daemon/store/disk.h"
@@ -67,6 +68,30 @@ void maildir_close(struct maildir *maildir)
         close_fd(&maildir->cur);
 }
 
+static void close_directory(DIR **directory)
+{
+        if (*directory)
+                (void)closedir(*directory);
+}
+
+/* Links lead elsewhere. */
+void maildir_each_box(const char *account, void (*each)(void *ctx, const char *box), void *ctx)
+{
+        scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), account);
+        scoped(close_directory) DIR *directory = opendir(path);
+        const struct dirent *entry;
+        int count = 0;
+
+        each(ctx, "");
+        while (directory && count < LIMIT_BOXES && (entry = readdir(directory))) {
+                if (entry->d_name[0] != '.' || !entry->d_name[1] || strcmp(entry->d_name, "..") == 0 ||
+                    entry->d_type == DT_REG || entry->d_type == DT_LNK)
+                        continue;
+                each(ctx, entry->d_name);
+                count++;
+        }
+}
+
 /* ---- names ---- */
 
 #define OURS_END ".emailsecd"
@@ -127,12 +152,6 @@ static int by_base(const void *a, const void *b)
         const struct maildir_file *one = a, *two = b;
 
         return compare_bases(one->name, one->base, two->name, two->base);
-}
-
-static void close_directory(DIR **directory)
-{
-        if (*directory)
-                (void)closedir(*directory);
 }
 
 void maildir_listing_sort(struct maildir_listing *listing)

@@ -20,6 +20,8 @@ char *maildir_place(const char *account, const char *box) must_use;
  * 0, an open one 1. */
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;
 void maildir_close(struct maildir *maildir);
+/* Each folder of an account's Maildir, whoever made it: first the Maildir itself, "". */
+void maildir_each_box(const char *account, void (*each)(void *ctx, const char *box), void *ctx);
 
 #define MAILDIR_NAME_SIZE 72
 /* The name in new/ that follows from where a message comes from and from nothing else. `key`: owner_key():

@@ -32,7 +32,7 @@ THROUGH = {
     "connection": ["daemon/wire/plain.c", "daemon/wire/pump.c", "daemon/wire/trouble.c"],
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
-    "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_hand_on.c", "daemon/store/delivery_record.c",
+    "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_record.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/maildir_set.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],

@@ -756,6 +756,49 @@ START_TEST(again_after_a_crash_before_the_commit)
 }
 END_TEST
 
+static void take_it(void *ctx, struct delivery *delivery, const struct given *given)
+{
+        close(given->fd);
+        (*(unsigned *)ctx)++;
+        delivery_handed(delivery, HANDED_ON, NULL);
+}
+
+/* The same, and the account files otherwise, or hands on, before it is fetched again: what was placed stays
+ * where it is, and nobody is given it as well. */
+START_TEST(again_after_a_crash_by_other_rules)
+{
+        struct delivery_target target = imap;
+        struct delivery *delivery = delivery_new(&imap);
+        unsigned given = 0;
+
+        for (uint32_t i = 1; i < 3; i++) {
+                struct mailbox_entry entry = uid_entry(i);
+                deliver(delivery, &entry, "Subject: s\r\n\r\n");
+        }
+        struct commit first = commit_well(delivery, 2);
+        reclose();
+        with_database("DELETE FROM seen; DELETE FROM inbox; DELETE FROM cursor");
+        read_as_seen(first.file[1]);
+        reopen();
+        if (_i == 0)
+                target.file_into = "subject s Other";
+        else
+                target.give = take_it;
+        target.give_ctx = &given;
+        delivery = delivery_new(&target);
+        for (uint32_t i = 1; i < 4; i++) {
+                struct mailbox_entry entry = uid_entry(i);
+                deliver(delivery, &entry, i < 3 ? "Subject: s\r\n\r\n" : "Subject: t\r\n\r\n");
+        }
+        ck_assert_uint_eq(commit_well(delivery, 3).again, 0);
+        ck_assert_uint_eq(given, _i == 0 ? 0 : 1);
+        check_files(_i == 0 ? 2 : 1, 1);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM seen"), 3);
+        ck_assert_int_eq(rows_of("SELECT count(*) FROM inbox WHERE box = ''"), _i == 0 ? 3 : 2);
+        ck_assert(maildir_is_certain("in", "INBOX"));
+}
+END_TEST
+
 /* The same, and the server has numbered the folder anew before it is fetched again: no name is as it was. */
 START_TEST(again_after_a_crash_and_numbered_anew)
 {
@@ -1563,6 +1606,7 @@ int main(void)
         tcase_add_test(tests, committed_in_the_middle_of_a_message);
         tcase_add_test(tests, abandoned_without_trace);
         tcase_add_test(tests, again_after_a_crash_before_the_commit);
+        tcase_add_loop_test(tests, again_after_a_crash_by_other_rules, 0, 2);
         tcase_add_test(tests, again_after_a_crash_and_numbered_anew);
         tcase_add_test(tests, outstanding_when_the_folder_was_numbered_anew);
         tcase_add_test(tests, nothing_is_begun_within_the_reserve);
