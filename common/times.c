@@ -8,12 +8,17 @@
 
 enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WEEK = 7 * DAY };
 
-int64_t time_monotonic_ms(void)
+int64_t time_monotonic_us(void)
 {
         struct timespec now = { 0 };
 
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t time_monotonic_ms(void)
+{
+        return time_monotonic_us() / 1000;
 }
 
 void time_rfc3339(time_t time, char out[32])

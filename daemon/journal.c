@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/limits.h"
 #include "common/printable.h"
+#include "common/times.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -207,14 +208,6 @@ static struct {
         struct repeat of[REPEATS]; /* by the text's hash */
 } repeats = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static time_t running_seconds(void)
-{
-        struct timespec now = { 0 };
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec;
-}
-
 /* Takes the repeat over. */
 static void tell_count(struct repeat *repeat)
 {
@@ -236,7 +229,7 @@ static bool held_back(int priority, const char *message_id, const char *text)
                 hash = (hash ^ (uint8_t)*at) * 16777619U;
         struct repeat *repeat = &repeats.of[hash % REPEATS];
         pthread_mutex_lock(&repeats.lock);
-        time_t now = running_seconds();
+        time_t now = (time_t)(time_monotonic_ms() / 1000);
         if (!repeat->text || strcmp(repeat->text, text) != 0 || now - repeat->since >= REPEATS_SECONDS) {
                 before = *repeat;
                 *repeat = (struct repeat){ copy_text(text), message_id, priority, now, 0 };
@@ -253,7 +246,7 @@ void journal_tell_repeats(bool all)
                 struct repeat over = { 0 };
                 pthread_mutex_lock(&repeats.lock);
                 if (repeats.of[i].text &&
-                    (all || running_seconds() - repeats.of[i].since >= REPEATS_SECONDS)) {
+                    (all || (time_t)(time_monotonic_ms() / 1000) - repeats.of[i].since >= REPEATS_SECONDS)) {
                         over = repeats.of[i];
                         repeats.of[i] = (struct repeat){ 0 };
                 }

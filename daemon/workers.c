@@ -3,6 +3,7 @@
  * Worker threads: a pool takes jobs in order and starts threads as they are
  * needed, up to its maximum. Finished jobs go back to the loop in batches.
  */
+#include "common/times.h"
 #include "daemon/loop_parts.h"
 
 #include <pthread.h>
@@ -74,13 +75,10 @@ static struct job *list_take_all(struct job_list *list)
         return first;
 }
 
-/* Not the clock of the loop: a job does not get stuck by a suspend. */
+/* Not the clock of the loop: a job does not get stuck by a suspend. Never 0, which means that it waits. */
 static int64_t monotonic_ms(void)
 {
-        struct timespec time;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &time);
-        return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000 + 1;
+        return time_monotonic_ms() + 1;
 }
 
 static void run_done(struct job *jobs)

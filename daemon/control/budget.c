@@ -3,6 +3,7 @@
 #include "daemon/control/budget.h"
 
 #include "common/limits.h"
+#include "common/times.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 
@@ -56,14 +57,6 @@ static struct {
         struct timer *minute; /* what was held back is told */
         struct notices notices[NOTICES_OF], all;
 } budget;
-
-static int64_t micros_now(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* ---- notices ---- */
 
@@ -213,12 +206,12 @@ void share_start(struct share *share)
                 loop_later(end_turn, NULL);
         budget.in_turn = true;
         share->holders++;
-        share->started = micros_now();
+        share->started = time_monotonic_us();
 }
 
 void share_stop(struct share *share)
 {
-        int64_t took = micros_now() - share->started;
+        int64_t took = time_monotonic_us() - share->started;
 
         share->micros += took;
         if (!share->in_charge)

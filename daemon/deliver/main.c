@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "common/deliver.h"
 #include "common/printable.h"
+#include "common/times.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -147,14 +148,6 @@ static int start(struct run *run)
 
 /* ---- while it runs ---- */
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Keeps the beginning of the last line that is not empty. */
 static void keep_line(struct run *run, const char *bytes, size_t len)
 {
@@ -210,7 +203,7 @@ static int attend(struct run *run, int64_t deadline)
                 struct pollfd what[] = { { .fd = run->child, .events = POLLIN },
                                          { .fd = gone ? -1 : CONNECTION, .events = POLLRDHUP },
                                          { .fd = heard ? run->output : -1, .events = POLLIN } };
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - time_monotonic_ms();
                 if (poll(what, 3, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
                         return -1;
                 if (what[2].revents)
@@ -218,13 +211,13 @@ static int attend(struct run *run, int64_t deadline)
                 if (what[0].revents)
                         break;
                 bool hung_up = what[1].revents != 0;
-                if (now_ms() < deadline && !hung_up)
+                if (time_monotonic_ms() < deadline && !hung_up)
                         continue;
                 gone = gone || hung_up;
                 run->timed_out = run->timed_out || !gone;
                 end_group(run, asked_to_end ? SIGKILL : SIGTERM);
                 asked_to_end = true;
-                deadline = now_ms() + DELIVER_GRACE * 1000;
+                deadline = time_monotonic_ms() + DELIVER_GRACE * 1000;
         }
         if (heard)
                 hear_rest(run);
@@ -259,7 +252,7 @@ static int run_command(struct run *run)
 
         if (start(run) < 0)
                 return refuse("the command cannot be started");
-        int heard = attend(run, now_ms() + seconds * 1000);
+        int heard = attend(run, time_monotonic_ms() + seconds * 1000);
         siginfo_t info;
         while (waitid(P_PID, (id_t)run->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
                 ;

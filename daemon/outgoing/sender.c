@@ -28,12 +28,17 @@ void sender_failed(struct sender *sender, const struct cause *cause, const char 
         runner_answer_polls(&sender->runner, &(struct poll_result){ .cause = failure.why });
 }
 
+void sender_doubt_proven(struct sender *sender)
+{
+        if (sender->proven > sender->pace.sessions)
+                sender->proven = sender->pace.sessions;
+}
+
 void sender_slow_down(struct sender *sender)
 {
         int64_t pause = throttle_down(&sender->pace, loop_now(), sender_ready_count(sender), random_number());
 
-        if (sender->proven > sender->pace.sessions)
-                sender->proven = sender->pace.sessions;
+        sender_doubt_proven(sender);
         if (!pause)
                 return;
         sender->not_before = loop_now() + pause * 1000;

@@ -83,8 +83,7 @@ static void bear_fewer(struct sender *sender, const struct cause *why)
         unsigned before = sender->pace.sessions;
 
         throttle_refused(&sender->pace, loop_now(), sender_ready_count(sender));
-        if (sender->proven > sender->pace.sessions)
-                sender->proven = sender->pace.sessions;
+        sender_doubt_proven(sender);
         if (sender->pace.sessions < before)
                 log_about(&subject, LOG_INFO, NULL,
                           "%s: the server lets no further session in (%s): %u go on",

@@ -59,6 +59,9 @@ void sender_arm(struct sender *sender, int64_t ms);
 void sender_failed(struct sender *sender, const struct cause *cause, const char *challenge_id);
 /* The server says we are too much: fewer sessions, or a pause. */
 void sender_slow_down(struct sender *sender);
+/* The server bears fewer sessions than it did: no more than the pace allows count as proven, also once it
+ * allows more again, so that those are added one by one. */
+void sender_doubt_proven(struct sender *sender);
 
 /* ---- sender_check.c ---- */
 /* When the account is checked next, by how it is now. */

@@ -3,8 +3,8 @@
 #include "daemon/pop3/list.h"
 
 #include "common/names.h"
+#include "daemon/sha256.h"
 
-#include <openssl/evp.h>
 
 enum { SIZES_FIRST = 1024 };
 
@@ -166,17 +166,15 @@ static bool is_regular(const char *text, size_t len)
 
 static void write_uidl(char to[sizeof((struct mailbox_entry *)NULL)->uidl], const char *text, size_t len)
 {
-        uint8_t digest[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
+        uint8_t digest[SHA256_SIZE];
 
         if (is_regular(text, len)) {
                 memcpy(to, text, len);
                 return;
         }
-        if (EVP_Digest(text, len, digest, &size, EVP_sha256(), NULL) != 1)
-                abort();
+        sha256_of(text, len, digest);
         *to = '#';
-        hex_print(digest, size, to + 1);
+        hex_print(digest, sizeof digest, to + 1);
 }
 
 static void uidl_line(struct pop3_session *session, const char *text, size_t len)

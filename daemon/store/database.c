@@ -2,6 +2,7 @@
 /* SQLite connections: settings, versions, statement cache, binding; see database.h. */
 #include "daemon/store/database.h"
 
+#include "common/times.h"
 #include "daemon/store/inbox_id.h"
 
 #include <errno.h>
@@ -328,14 +329,6 @@ int database_holds(const char *path, struct cause *cause)
         return tables > 0;
 }
 
-static time_t monotonic(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec;
-}
-
 /* In place of SQLite's own automatic checkpoint, which keeps a failure to itself. The commit stands either
  * way. */
 static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int frames)
@@ -353,7 +346,7 @@ static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int fram
                 return SQLITE_OK;
         db->checkpoint_full = is_full(handle);
         (void)database_cause(db, &db->checkpoint);
-        db->failed = monotonic();
+        db->failed = (time_t)(time_monotonic_ms() / 1000);
         db->doubtful = code != SQLITE_FULL; /* a write that was refused has lost nothing */
         return SQLITE_OK;
 }
@@ -494,7 +487,8 @@ const struct cause *database_behind(const struct database *db)
 
 bool database_doubtful(const struct database *db)
 {
-        return !db->handle || (db->doubtful && monotonic() - db->failed >= CHECKPOINT_AGAIN);
+        return !db->handle ||
+               (db->doubtful && (time_t)(time_monotonic_ms() / 1000) - db->failed >= CHECKPOINT_AGAIN);
 }
 
 int database_reopen(struct database *writing, struct database *reading, struct cause *cause)

@@ -3,6 +3,7 @@
 #include "daemon/store/delivery_unrecorded.h"
 
 #include "common/line_ends.h"
+#include "common/times.h"
 #include "daemon/sha256.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_set.h"
@@ -121,14 +122,6 @@ static void run_on_files(struct look *look, void (*work)(struct job *job), void 
 
 /* ---- their content; file pool ---- */
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void add_content(struct look *look, const struct maildir_file *file)
 {
         struct unrecorded *out = look->out;
@@ -147,11 +140,11 @@ static void content_work(struct job *job)
 {
         struct look *look = container_of(job, struct look, job);
         const struct maildir_listing *unmatched = &look->files.listing;
-        int64_t until = now_ms() + READ_MS;
+        int64_t until = time_monotonic_ms() + READ_MS;
 
         if (look->unmatched == 0)
                 maildir_set_keep_unmatched(&look->files);
-        while (look->unmatched < unmatched->count && now_ms() < until)
+        while (look->unmatched < unmatched->count && time_monotonic_ms() < until)
                 add_content(look, &unmatched->files[look->unmatched++]);
         look->more = look->unmatched < unmatched->count;
 }

@@ -3,6 +3,7 @@
  * see owner.h. */
 #include "daemon/store/owner_rows.h"
 
+#include "common/times.h"
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/store/fetched_table.h"
@@ -349,28 +350,20 @@ static void forget_step(struct store_write *write)
         renewal->step = (struct owner_rows){ 0 };
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* A step that finds nothing left of what may be much is the last. Each part of it changes pages all over the
  * indexes: the more parts share a commit, the less is written, so it goes on while nobody else has anything
  * to write. */
 static int renew_step(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct renewal *renewal = container_of(write, struct renewal, write);
-        int64_t until = now_ms() + STEP_MS;
+        int64_t until = time_monotonic_ms() + STEP_MS;
         int more;
 
         do {
                 struct owner_rows part = { 0 };
                 more = remove_some(renewal->owner.name, &part, db, cause);
                 add_rows(&renewal->step, &part);
-        } while (more > 0 && !store_others_write() && now_ms() < until);
+        } while (more > 0 && !store_others_write() && time_monotonic_ms() < until);
         renewal->over = more == 0;
         return renewal->over ? remove_last(renewal, db, cause) : more < 0 ? -1 : 0;
 }

@@ -5,9 +5,9 @@
 #include "common/names.h"
 #include "common/printable.h"
 #include "common/times.h"
+#include "daemon/sha256.h"
 #include "daemon/tls/allowed_parts.h"
 
-#include <openssl/evp.h>
 
 const char *const allowed_state_names[3] = { "pending", "approved", "rejected" };
 static const char *const class_names[] = { "new", "changed", "regression" };
@@ -51,12 +51,11 @@ void allowed_entry_free(struct entry *entry)
 void allowed_entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13])
 {
         char digits[65];
-        uint8_t digest[32] = { 0 };
+        uint8_t digest[SHA256_SIZE];
 
         hex_print(sha256, 32, digits);
         char *text = text_of("%s:%u:%s", host, port, digits);
-        if (EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL) != 1)
-                abort();
+        sha256_of(text, strlen(text), digest);
         free(text);
         hex_print(digest, 6, out);
 }

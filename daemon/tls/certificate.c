@@ -10,6 +10,7 @@
 #include "common/names.h"
 #include "common/printable.h"
 #include "common/times.h"
+#include "daemon/sha256.h"
 #include "daemon/tls/x509.h"
 
 #include <arpa/inet.h>
@@ -164,7 +165,7 @@ static void read_key(X509 *x509, struct certificate *out)
         printable_copy(out->key_algorithm, sizeof out->key_algorithm, name, strlen(name));
         out->key_size = key ? EVP_PKEY_get_bits(key) : 0;
         if (len > 0)
-                (void)EVP_Digest(der, (size_t)len, out->key_sha256, NULL, EVP_sha256(), NULL);
+                sha256_of(der, (size_t)len, out->key_sha256);
         OPENSSL_free(der);
 }
 
@@ -182,7 +183,7 @@ static void read_signature_algorithm(const X509 *x509, struct certificate *out)
 void x509_digest(X509 *x509, uint8_t out[32])
 {
         memset(out, 0, 32);
-        if (X509_digest(x509, EVP_sha256(), out, NULL) != 1)
+        if (X509_digest(x509, sha256_algorithm(), out, NULL) != 1)
                 abort(); /* SHA-256 of bytes in memory */
 }
 

@@ -4,6 +4,7 @@
  * handshake between. TLS may need to write in order to read and the reverse, and
  * may hold bytes that the socket no longer tells of; both are looked after here.
  */
+#include "common/times.h"
 #include "daemon/wire/connection_parts.h"
 
 #include <time.h>
@@ -96,18 +97,10 @@ void pump_stop(struct connection *c)
         c->busy_link = NULL;
 }
 
-static int64_t usec_now(void)
-{
-        struct timespec time;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &time);
-        return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
-}
-
 /* One after the other, until the time of this turn is over. */
 static void read_busy(unused_arg void *ctx)
 {
-        int64_t end = usec_now() + BUSY_USEC;
+        int64_t end = time_monotonic_us() + BUSY_USEC;
 
         do {
                 struct connection *c = busy.first;
@@ -117,7 +110,7 @@ static void read_busy(unused_arg void *ctx)
                 if (c->phase == PHASE_OPEN)
                         pump_read(c);
                 pump_watch(c);
-        } while (usec_now() < end);
+        } while (time_monotonic_us() < end);
         if (busy.first)
                 timer_set(busy.turn, 0);
 }
