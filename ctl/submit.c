@@ -78,7 +78,7 @@ static int read_all(int fd, struct buf *into, bool dot_ends, struct cause *cause
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got < 0)
-                        return cause_errno(cause, errno, "reading the message");
+                        return cause_errno(cause, errno, "reading the input");
                 if (got == 0)
                         return 0;
                 buf_grown(into, (size_t)got);

@@ -33,6 +33,21 @@ static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struc
         call_reply(call, reply);
 }
 
+static int no_state(const char *name, struct cause *cause)
+{
+        char *words = copy_text(queue_state_name((enum queue_state)0));
+
+        for (int state = 1; state < QUEUE_STATES; state++) {
+                char *longer = text_of("%s, %s", words, queue_state_name((enum queue_state)state));
+                free(words);
+                words = longer;
+        }
+        (void)cause_about(cause, CAUSE_INVALID, "states", "\"%s\" is no state of a message", name);
+        cause_remedy(cause, "say one of: %s", words);
+        free(words);
+        return -1;
+}
+
 static int state_bits(const json_t *names, unsigned *out, struct cause *cause)
 {
         size_t index;
@@ -44,8 +59,7 @@ static int state_bits(const json_t *names, unsigned *out, struct cause *cause)
                        strcmp(queue_state_name((enum queue_state)state), json_string_value(name)) != 0)
                         state++;
                 if (state == QUEUE_STATES)
-                        return cause_about(cause, CAUSE_INVALID, "states", "\"%s\" is no state of a message",
-                                           json_string_value(name));
+                        return no_state(json_string_value(name), cause);
                 *out |= 1u << state;
         }
         return 0;

@@ -378,6 +378,8 @@ def test_a_sender_that_is_missing(person, good):
     ("account add incoming orders hostname=mail.example", ("transport is missing", "say transport="), 1),
     ("account show offcie", ("there is no account", "emailsecctl account list"), 1),
     ("queue show nosuch", ("queue",), 1),
+    ("queue list --state broken", ("no state of a message", "say one of: queued, ", "failed"), 1),
+    ("trust import /etc", ("/etc: reading the input: Is a directory",), 1),
     ("send --to someone@example.test hello", ("No such file", "- for standard input"), 1),
     ("status --colour", ("there is no option --colour",), 2),
 ), ids=lambda value: value if isinstance(value, str) else "")
