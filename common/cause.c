@@ -9,6 +9,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Of each code: its name, what it does to an account, the exit status of the tool, and a remedy for where the
+ * place of failure knows none. Names are part of the contract (programs test for them, in replies, in the
+ * journal and in status): a row may get other words, never another name. NAME stands for the account's:
+ * cause_for_account(). */
 static const struct cause_kind kinds[CAUSE_CODES] = {
         [CAUSE_NONE] = { "None", CLASS_NONE, 0, "" },
         [CAUSE_INVALID] = { "InvalidProperty", CLASS_NONE, 1, "correct the value and repeat the command" },
@@ -148,6 +152,8 @@ enum cause_code cause_named(const char *name)
         return CAUSE_NONE;
 }
 
+/* Made printable behind formatting, in this one place: texts of servers and files come in by %s, and their
+ * control bytes must reach neither a terminal nor the journal. */
 printf_like(3, 0) static void write_words(char *to, size_t size, const char *format, va_list args)
 {
         char *words = NULL;
@@ -210,6 +216,7 @@ int cause_missing(struct cause *cause, enum missing_thing what, const char *prop
                 [MISSING_SUBSCRIBER] = { "there is no subscriber \"", "\"", "emailsecctl subscriber list" },
         };
 
+        /* the name is what somebody sent: cut, it leaves the sentence its end */
         (void)cause_about(cause, CAUSE_NOT_FOUND, property, "%s%.80s%s", kinds_missing[what].words, name,
                           kinds_missing[what].behind);
         cause_remedy(cause, "%s", kinds_missing[what].list);
@@ -235,6 +242,8 @@ int cause_errno(struct cause *cause, int error, const char *format, ...)
         va_start(args, format);
         write_words(what, sizeof what, format, args);
         va_end(args);
+        /* what the system said decides who can mend it: the remedy of the code alone would send all to the
+         * disk */
         cause_set(cause, CAUSE_STORAGE, "%s: %s", what, strerror(error));
         if (error == ENOSPC || error == EDQUOT)
                 cause_remedy(cause, "make room on the disk; nothing that was accepted is lost");
@@ -271,6 +280,7 @@ const char *cause_remedy_of(const struct cause *cause)
         return cause->remedy[0] ? cause->remedy : cause_kind(cause->code)->remedy;
 }
 
+/* So that a remedy can be copied and run as it stands. */
 void cause_for_account(struct cause *cause, const char *name)
 {
         static const char word[] = " NAME";
@@ -298,6 +308,7 @@ void causes_free(struct causes *causes)
 
 struct cause *causes_add(struct causes *causes)
 {
+        /* past the limit the last one is written over: callers need no check, and a peer's input no memory */
         if (causes->count < LIMIT_PROBLEMS) {
                 causes->items = new_resized(causes->items, causes->count + 1, sizeof *causes->items);
                 causes->count++;

@@ -23,6 +23,7 @@ static const char *kind_word(enum account_kind kind)
         return kind == KIND_INCOMING ? "incoming" : "outgoing";
 }
 
+/* How often to look is the one number whose default the kind decides. */
 static int64_t default_number(const struct property *property, enum account_kind kind)
 {
         return property_id(property) == PROP_POLL_RATE && kind == KIND_INCOMING ? property->number_incoming
@@ -39,6 +40,7 @@ static const char *default_text(const struct property *property, enum account_ki
         return property->text ? property->text : "";
 }
 
+/* "" is kept as NULL: nearly all texts of nearly all accounts are empty. */
 static void put_text(struct property_values *values, enum property_id id, const char *text)
 {
         char *copy = text && text[0] ? copy_text(text) : NULL;
@@ -110,6 +112,7 @@ static int number_of_text(const struct property *property, const char *text, int
         case UNIT_NONE:
                 break;
         }
+        /* 18 digits fit into the number, whatever they are */
         size_t digits = strspn(text, "0123456789");
         if (digits == 0 || digits > 18 || text[digits])
                 return -1;
@@ -117,6 +120,7 @@ static int number_of_text(const struct property *property, const char *text, int
         return 0;
 }
 
+/* Programs send JSON's own true and false, the tool what was typed: a text. */
 static int set_bool(struct property_values *values, const struct property *property, const json_t *value,
                     struct causes *problems)
 {
@@ -172,6 +176,7 @@ static int set_port(struct property_values *values, const struct property *prope
         const char *text = json_string_value(value);
         int64_t number = 0;
 
+        /* kept as 0, so that the port follows when transport or TLS change: port_in_use() */
         if (text && strcasecmp(text, "auto") == 0) {
                 values->of[property_id(property)].number = 0;
                 return 0;
@@ -212,6 +217,7 @@ static int check_word(const struct property *property, const char *text, struct 
                         return 0;
                 nearest_offer(&nearest, text, property->words[i]);
         }
+        /* all of them are said: who mistyped one need not look it up */
         char *scoped(scoped_free) list = words_listed(property->words);
         bad_value(problems, property, "%s must be %s", property->name, list);
         if (nearest.word)

@@ -18,6 +18,7 @@
 
 #include <unistd.h>
 
+/* Soon after the disk is back, and no load while it stays away. */
 enum { AGAIN_MS = 5000 };
 
 static struct timer *again;
@@ -65,6 +66,7 @@ static void secrets_healed(const char *name)
 static void try_again(void *ctx)
 {
         (void)ctx;
+        /* all are tried, whichever fails: a damaged trust store keeps no account from its password */
         bool well = trust_again();
         well = allowed_again() && well;
         well = accounts_try_again() == 0 && well;
@@ -96,6 +98,7 @@ static int64_t decisions_there(void)
         return access(path, F_OK) == 0;
 }
 
+/* Mostly it is as it was: then nothing is written. */
 static void note(enum kept value, int64_t number)
 {
         if (kept_number(KEPT_OF_SERVICE, value) != number)
@@ -104,6 +107,7 @@ static void note(enum kept value, int64_t number)
 
 void reread_note(void)
 {
+        /* what cannot be read has not gone: the note of it stays as it was */
         if (!trust_fault())
                 note(KEPT_ANCHORS, (int64_t)trust_imported());
         if (!allowed_fault())

@@ -33,6 +33,7 @@ void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
                                    .box = db_text(rows, 13) };
 }
 
+/* The index is over ids; 48 bits of a digest may be those of two files, so the name decides. */
 int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
                      struct cause *cause)
 {
@@ -96,6 +97,7 @@ int inbox_row_end(struct database *db, int64_t seq, struct cause *cause)
         return db_run(db, cause, "DELETE FROM inbox WHERE seq = ?", VALUES(v_int(seq)));
 }
 
+/* Two are enough to know that the beginning of an id names several. */
 int inbox_row_of_id(struct database *db, const char *account, int64_t first, int64_t last,
                     struct inbox_row *row, struct cause *cause)
 {
@@ -134,6 +136,7 @@ int inbox_row_find(struct database *db, const char *account, const char *id, str
         return count < 0 ? -1 : 0;
 }
 
+/* Triggers of the schema count: to count the rows of a large mailbox takes as long as to read its index. */
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause)
 {
         return db_number(db, cause, count, 0, "SELECT messages FROM box WHERE account = ?",

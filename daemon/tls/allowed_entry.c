@@ -48,6 +48,9 @@ void allowed_entry_free(struct entry *entry)
         free(entry);
 }
 
+/* The id follows from what the entry is about. So the same certificate at the same server is the same
+ * challenge after a restart, and read_entry() finds an entry whose host or certificate was changed in the
+ * file. */
 void allowed_entry_id(const char *host, uint16_t port, const uint8_t sha256[32], char out[13])
 {
         char digits[65];
@@ -67,6 +70,7 @@ void allowed_entry_add_account(struct entry *entry, const char *account)
         for (size_t i = 0; i < entry->account_count; i++)
                 if (strcmp(entry->accounts[i], account) == 0)
                         return;
+        /* the names of accounts that have gone stay in the list */
         if (entry->account_count >= LIMIT_ACCOUNTS)
                 return;
         entry->accounts = new_resized(entry->accounts, entry->account_count + 1, sizeof *entry->accounts);
@@ -162,6 +166,8 @@ static json_t *pem_json(const struct certificate *certificate)
         return text;
 }
 
+/* The file has the certificates as PEM, and nothing read from them: what is shown of one is read anew and
+ * cannot differ from what is judged. */
 json_t *allowed_entry_file_json(const struct entry *entry, const struct decided *decided)
 {
         json_t *object = common_json(entry, decided), *chain = json_array(), *approved = json_array();
@@ -269,6 +275,7 @@ static int read_errors(struct entry *entry, const json_t *list, struct cause *ca
                 *error = (struct seen_error){ .problem = tls_problem_named(fields.code),
                                               .depth = (int)fields.depth };
                 if (error->problem == TLS_PROBLEMS) {
+                        /* no bit is shifted by a number out of range, here or later */
                         error->problem = PROBLEM_OTHER;
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is an unknown error", fields.code);
                 }
@@ -286,6 +293,7 @@ static int read_approved(struct entry *entry, const json_t *list, struct cause *
 
         json_array_foreach(list, i, item) {
                 enum tls_problem problem = tls_problem_named(json_string_value(item));
+                /* a file that was written by hand allows no more than a person at the socket may */
                 if (problem == TLS_PROBLEMS || !tls_problem_is_exemptable(problem))
                         return cause_set(cause, CAUSE_STORAGE, "\"%s\" is nothing that can be approved",
                                          json_string_value(item));
@@ -303,6 +311,7 @@ static int read_certificates(struct entry *entry, const struct entry_fields *fie
                 return cause_set(cause, CAUSE_STORAGE, "too long a chain");
         if (certificate_from_pem(fields->certificate, &entry->certificate, cause) < 0)
                 return -1;
+        /* each is counted once it is whole: of a chain that ends in the middle the read ones are freed */
         entry->chain = new_zeroed(json_array_size(fields->chain), sizeof *entry->chain);
         json_array_foreach(fields->chain, i, item) {
                 if (certificate_from_pem(json_string_value(item), &entry->chain[entry->chain_count], cause) <
@@ -353,6 +362,7 @@ static int read_entry(struct entry *entry, const struct entry_fields *fields, st
                 return -1;
         allowed_entry_id(entry->host, entry->port, entry->certificate.sha256, id);
         memcpy(entry->id, id, sizeof id);
+        /* a decision holds for the very certificate and server that were shown when it was taken */
         if (strcmp(id, fields->id) != 0)
                 return cause_set(cause, CAUSE_STORAGE,
                                  "entry %s does not belong to its host, port and certificate", fields->id);

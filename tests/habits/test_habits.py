@@ -268,7 +268,7 @@ PREFIXES = {
 }
 # Words of everyday use, and those that stand for a whole program or library part.
 PLAIN_NAMES = """
-account_name_valid answer_best arg_pattern_next cause_of_account certificate_memory check_show check_unknown close_fd
+account_name_valid answer_best arg_pattern_next cause_of_account check_show check_unknown close_fd
 copy_bytes copy_text delivered_message emailsec_mime emailsec_pem encoding_for base64url_encode expiry_warning_due
 field_has_addresses free_secret general_options help_all help_command help_group hex_print is_treacherous log_about main
 make_folder names_add names_take nearest_offer new_memory new_resized new_zeroed own_copy provider_count providers
