@@ -390,15 +390,9 @@ void store_write(struct store_write *write)
 
 /* ---- whether the disk takes writes ---- */
 
-/* While the disk is in trouble and nothing else is to be written, this finds out when it is well. */
 static int probe_write(unused_arg struct store_write *write, struct database *db, struct cause *cause)
 {
         return write_probe(db, cause);
-}
-
-static void probe_done(struct store_write *write, unused_arg const struct cause *cause)
-{
-        free(write);
 }
 
 struct settle {
@@ -426,13 +420,15 @@ void store_settle(void (*done)(void *ctx, const struct cause *cause), void *ctx)
         store_write(&settle->write);
 }
 
+static void tried(unused_arg void *ctx, unused_arg const struct cause *cause)
+{
+}
+
+/* While the disk is in trouble and nothing else is to be written, this finds out when it is well. */
 static void retry(unused_arg void *ctx)
 {
-        struct store_write *probe = new_object(struct store_write);
-
-        *probe = (struct store_write){ .write = probe_write, .done = probe_done };
         list_move(&writer.asked, &writer.kept);
-        store_write(probe);
+        store_settle(tried, NULL);
 }
 
 const struct cause *store_fault(void)
