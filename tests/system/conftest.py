@@ -19,7 +19,7 @@ import station as station_module
 import users
 
 PROGRAMS = ("emailsecd", "emailsecctl", "emailsec-deliver", "emailsec-mime.so", "emailsec-pem.so")
-TEST_SECONDS = 60 * station_module.PATIENCE     # no test may hang
+TEST_SECONDS = 150 * station_module.PATIENCE    # no test may hang
 SLOW_SECONDS = 900 * station_module.PATIENCE    # nor one of the slow ones
 
 

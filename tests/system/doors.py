@@ -47,7 +47,7 @@ class Doors:
     def talk(self, name=None, timeout=20):
         port = self.ports[name] if name else self.port
         host = "::1" if name and name.endswith("6") else "127.0.0.1"
-        return Talk(socket.create_connection((host, port), timeout=timeout * station_module.PATIENCE))
+        return Talk(socket.create_connection((host, port), timeout=timeout * station_module.GENEROUS))
 
 
 class Talk:

@@ -97,4 +97,4 @@ class Exim:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)

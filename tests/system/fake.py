@@ -13,6 +13,7 @@ import threading
 
 import letters
 import pki
+import waiting
 
 GREETING = {"smtp": "220 fake.example ESMTP\r\n", "imap": "* OK [CAPABILITY IMAP4rev1 {caps}] fake\r\n",
             "pop3": "+OK fake\r\n"}
@@ -93,7 +94,7 @@ class Fake:
     def wait_session(self, timeout=10):
         """Waits for the end of a session, seen from here."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.sessions, timeout), "no session came to its end"
+            assert self._changed.wait_for(lambda: self.sessions, timeout * waiting.GENEROUS), "no session came to its end"
 
     def leaks(self):
         """What should not have been sent: names of secrets found in clear text, whole or in base64."""

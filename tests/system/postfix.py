@@ -155,7 +155,7 @@ class Postfix:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.stdin.close()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def kill(self):
         """kill -9 of all its processes: they are a group, setsid() made it."""

@@ -18,6 +18,7 @@ import traceback
 
 import letters
 import pki
+import waiting
 
 MAIL = re.compile(rb"MAIL FROM:<([^<>\s]*)>((?: [!-~]+)*)", re.I)
 RCPT = re.compile(rb"RCPT TO:<([^<>\s]+)>((?: [!-~]+)*)", re.I)
@@ -139,7 +140,7 @@ class Sink:
     def wait(self, enough, timeout=15):
         """Waits until enough(self) is true."""
         with self._changed:
-            assert self._changed.wait_for(lambda: enough(self), timeout), \
+            assert self._changed.wait_for(lambda: enough(self), timeout * waiting.GENEROUS), \
                 f"the sink has {len(self.accepted)} messages and saw {self.connections} connections"
 
     def wait_for(self, count, timeout=30):

@@ -17,12 +17,10 @@ import time
 import letters
 import users
 import varlink
+from waiting import FLAVOUR, GENEROUS, PATIENCE
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FLAVOUR = os.environ.get("FLAVOUR", "plain")
 BUILD = os.environ.get("EMAILSEC_BUILD", os.path.join(ROOT, "build", FLAVOUR))
-# Everything takes longer under a sanitizer.
-PATIENCE = 1 if FLAVOUR == "plain" else 4
 
 # LeakSanitizer itself has crashed at the end of a program, which says nothing about that.
 TRACER_FAILED = re.compile(r"Tracer caught signal 11.*LeakSanitizer has encountered a fatal error", re.S)
@@ -91,9 +89,9 @@ class Notifications:
             while True:
                 self.socket.recv(65536, socket.MSG_DONTWAIT)
 
-    def wait(self, start, process=None, timeout=10):
+    def wait(self, start, process=None, timeout=10 * GENEROUS):
         """The next message with a line that begins with `start`, as a dictionary of its lines."""
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + timeout
         watch = [self.socket]
         pidfd = os.pidfd_open(process.pid) if process else None
         if pidfd is not None:
@@ -201,7 +199,7 @@ class Station:
     def start_refused(self):
         """Runs it where it must refuse: (exit status, what it said)."""
         done = subprocess.run(self.command(), env=clean_environment(), cwd="/", stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20 * PATIENCE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20 * GENEROUS,
                               **users.as_daemon())
         said = done.stdout.decode("utf-8", "replace")
         assert not SANITIZER.search(said), said
@@ -277,7 +275,7 @@ class Station:
         if isinstance(stdin, str):
             stdin = stdin.encode()
         done = subprocess.run(command, input=stdin if stdin is not None else b"", capture_output=True,
-                              timeout=timeout * PATIENCE, cwd="/", env=clean_environment(**(env or {})),
+                              timeout=timeout * GENEROUS, cwd="/", env=clean_environment(**(env or {})),
                               **(user or {}))
         result = Result(args, done)
         if TRACER_FAILED.search(result.err):    # all that the tool had to do was done
@@ -325,11 +323,11 @@ class Station:
 
     def wait_event(self, name, timeout=15, **fields):
         """Takes the first event of that name (or beginning, "mail.") whose fields or data fit."""
-        return self.monitor.take(name, timeout * PATIENCE, fields)
+        return self.monitor.take(name, timeout * GENEROUS, fields)
 
     def wait_status(self, name, *statuses, timeout=15):
         """The property sheet once the account's status is one of these."""
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + timeout * GENEROUS
         while True:
             seen = self.monitor.count()
             sheet = self.account(name)

@@ -293,7 +293,7 @@ def test_a_reader_that_stops_holds_nothing_up(new_station):
     station.send("a", "box@example.test")
     station.stop(within=5)
     os.close(read)
-    waiting.wait(20)
+    waiting.wait(60)
 
 
 @pytest.mark.skipif(not users.IS_ROOT, reason="root restores for another user")

@@ -1129,7 +1129,7 @@ def test_live_screens(station, key):
 
     def events(_parameters, _files):
         yield {"event": None}
-        go.wait(30)
+        go.wait(60)
         yield {"event": {"event": "account.status"}}
         over.wait(60)
 

@@ -382,7 +382,7 @@ def test_an_end_by_signal_leaves_nothing(fleet):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and len(json.loads(out)) == 3
     until(lambda: fleet.left() == [])
 

@@ -232,7 +232,7 @@ def test_sessions_share_the_question(station, tokens, sender):
     server.gate.clear()
     store(station, "oauthRefreshToken", "first-refresh-token")
     ids = [station.send("a", letters.address("box")) for _ in range(8)]
-    assert server.asked.wait(10)
+    assert server.asked.wait(60)
     station.ctl("account", "poll", "a", "--no-wait")
     server.gate.set()
     assert {station.wait_message(one)["state"] for one in ids} == {"sent"}
@@ -245,7 +245,7 @@ def test_an_account_that_changes_while_it_waits(station, tokens, sender):
     server.gate.clear()
     store(station, "oauthRefreshToken", "first-refresh-token")
     queued = station.send("a", letters.address("box"))
-    assert server.asked.wait(10)
+    assert server.asked.wait(60)
     station.ctl("account", "set", "a", "replyTo=other@example.test")
     server.gate.set()
     assert station.wait_message(queued)["state"] == "sent"
@@ -253,7 +253,7 @@ def test_an_account_that_changes_while_it_waits(station, tokens, sender):
     server.asked.clear()
     station.ctl("account", "set", "a", "replyTo=")
     station.send("a", letters.address("box"))
-    assert server.asked.wait(10)
+    assert server.asked.wait(60)
     station.ctl("account", "delete", "a", "--force")
     server.gate.set()
     assert station.json("account", "list") == []

@@ -95,7 +95,7 @@ def test_cron(host, sink):
         message = arrived(sink, ["box@example.test", "second@example.test"])
     finally:
         cron.terminate()
-        cron.wait(10)
+        cron.wait(60)
     assert message["Subject"].startswith("Cron <root@") and "disk is full" in message["Subject"]
     assert "Cron Daemon" in message["From"] and message["To"] == "box@example.test,second@example.test"
     assert message["X-Cron-Env"] and message["Date"] and message["Message-ID"]

@@ -101,8 +101,8 @@ def on_terminal(*words, stdin=b""):
     process.stdin.close()
 
     def end():
-        process.wait(30)
-        reader.join(30)
+        process.wait(60)
+        reader.join(60)
         return process.returncode, told.decode()
 
     return lambda: told.decode(), end
@@ -144,7 +144,7 @@ def test_handing_over_a_large_message_is_shown(programs, folder, words):
     letter = b"Subject: large\n\n".ljust(4 << 20, b"\n")
 
     def seen(text):
-        watched.wait(30)
+        watched.wait(60)
         if not words:
             until(lambda: text in told(), say=lambda: told())
 

@@ -103,7 +103,7 @@ def test_monitor_by_the_tool(station):
         assert "account.added" in process.stdout.readline()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 

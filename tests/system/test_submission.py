@@ -195,7 +195,7 @@ def test_the_end_waits_for_a_message(open_doors):
         talk.send("Subject: x\r\n\r\nx\r\n.\r\n")
         assert talk.reply()[0] == 250
         assert talk.reply()[0] == 421 and talk.ended()
-    station.process.wait(10)
+    station.process.wait(60)
     station.process = None
     station.start()
     assert len(station.json("queue", "list")) == 1

@@ -45,7 +45,7 @@ class Ways:
         self.thread.start()
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def way(self, direction=None, cut=None, reset=False):
         async def listen():
@@ -232,7 +232,7 @@ def run(new_station, server, ways):
             server.check_first(station, accounts)
             way.work = dict(way.passed)         # without the good-bye, which comes when the session has idled
             station.call("SetAccount", name=name, properties={"enabled": False})
-        assert way.over.wait(40), (way.direction, way.cut, way.passed, station.account(name))
+        assert way.over.wait(120), (way.direction, way.cut, way.passed, station.account(name))
     return station, accounts
 
 

@@ -297,7 +297,7 @@ def test_authorizing_is_recorded_when_nobody_waits_any_more(station, hanging, to
     disk = os.path.join(folder, "disk")
     open(disk, "w").close()
     server.agreed.set()
-    assert answered.wait(20)
+    assert answered.wait(60)
     for _ in range(3):                          # meanwhile the answer is read
         station.call("GetStatus")
     client.close()

@@ -664,7 +664,7 @@ def test_a_million_rounds_of_hashing_hold_up_nobody(station, account, certificat
             one.sink.proved.clear()
             one.sink.cut_all()
             queued = one.send()
-            assert one.sink.offered.wait(30)
+            assert one.sink.offered.wait(60)
             answers.append(0)
             while not one.sink.proved.is_set():
                 client.call("GetStatus")

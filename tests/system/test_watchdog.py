@@ -99,7 +99,7 @@ def test_a_disk_that_hangs_stops_it(station):
         wait_unfed(station)
         assert station.json("status")["accounts"], "the loop goes on"
         assert "has not answered" in station.log() and "<2>" in station.log()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     until(lambda: is_fed(station, 3 * PERIOD), 10, "it is well again and not fed")
 
 
@@ -110,7 +110,7 @@ def test_a_client_whose_file_hangs_does_not(station):
         processes = [hand_in(station) for _ in range(4)]
         reached()
         assert is_fed(station, 5 * PERIOD)
-    assert [process.wait(20) for process in processes] == [0] * 4
+    assert [process.wait(60) for process in processes] == [0] * 4
 
 
 @pytest.mark.skipif(not users.IS_ROOT, reason="takes root to be another user")
@@ -128,10 +128,10 @@ def test_a_client_whose_files_hang_stops_nobody_else(station):
             process.stdin.close()
         reached()
         for _ in range(3):
-            assert hand_in(station).wait(10) == 0
+            assert hand_in(station).wait(60) == 0
         assert is_fed(station, 3 * PERIOD)
         station.stop()
-        assert all(process.wait(10) != 0 for process in hanging)
+        assert all(process.wait(60) != 0 for process in hanging)
     assert len(station.start().json("queue", "list")) == 3
 
 
@@ -214,7 +214,7 @@ def test_jobs_behind_a_dead_thread_stop_it(station):
         assert is_fed(station, 3 * PERIOD), "nothing waits for it yet"
         process = hand_in(station)
         wait_unfed(station)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     until(lambda: is_fed(station, 3 * PERIOD), 10, "it is well again and not fed")
 
 

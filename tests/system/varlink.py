@@ -9,6 +9,7 @@ import json
 import socket
 
 import idl
+import waiting
 
 SERVICE = "io.emailsec.EmailService."
 TRUST = "io.emailsec.Trust."
@@ -60,7 +61,7 @@ def event_problems(described, event):
 
 
 class Client:
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=20 * waiting.GENEROUS):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.connect(path)      # waits where many others connect; with a timeout it would be refused then
         self.socket.settimeout(timeout)
