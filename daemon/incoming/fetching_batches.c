@@ -97,7 +97,8 @@ static size_t next_round(struct fetching *fetching, struct cause *cause)
                 asked += fits ? 0 : size;
                 cause_clear(cause);
         }
-        memmove(wanted + kept, wanted + at, (fetching->wanted_count - at) * sizeof *wanted);
+        if (kept != at) /* else nothing moves, and there may be no list at all */
+                memmove(wanted + kept, wanted + at, (fetching->wanted_count - at) * sizeof *wanted);
         fetching->wanted_count -= at - kept;
         return kept - from;
 }
