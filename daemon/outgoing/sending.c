@@ -27,9 +27,21 @@ struct body_reader {
         handle_id sending;
 };
 
+/* Recipients that are through while others go on, on their way to the disk. */
+struct part {
+        struct sending *sending;
+        size_t count;
+        size_t recipients[];
+};
+
+/* Its owner is done with it; what is on its way to the disk still has it. */
 static void sending_free(struct sending *sending)
 {
-        handle_drop(&sending->self);
+        if (sending->self)
+                handle_drop(&sending->self);
+        sending->over = true;
+        if (sending->parts)
+                return;
         free(sending->chunk.bytes);
         free(sending->mail.recipients);
         free(sending->settled);
@@ -178,6 +190,23 @@ static void channel_words(const struct sending *sending, char *to, size_t size)
                 (void)snprintf(to, size, "%s %s", info.version, info.verified_by);
 }
 
+static void tell_recipient(const struct sending *sending, size_t i)
+{
+        tell(sending, sending->settled[i].state, &sending->mail.recipients[i], &sending->settled[i]);
+}
+
+static void part_settled(void *ctx, const struct cause *cause)
+{
+        struct part *part = ctx;
+        struct sending *sending = part->sending;
+
+        for (size_t i = 0; i < part->count && !cause_happened(cause); i++)
+                tell_recipient(sending, part->recipients[i]);
+        free(part);
+        if (--sending->parts == 0 && sending->over)
+                sending_free(sending);
+}
+
 /* The result is on disk: now it is true, and told. A disk that failed keeps the message as it was before, and
  * says so itself. */
 static void settled(void *ctx, const struct cause *cause)
@@ -187,8 +216,7 @@ static void settled(void *ctx, const struct cause *cause)
 
         for (size_t i = 0; i < sending->mail.recipient_count && !cause_happened(cause); i++) {
                 if (!sending->saved[i])
-                        tell(sending, sending->settled[i].state, &sending->mail.recipients[i],
-                             &sending->settled[i]);
+                        tell_recipient(sending, i);
                 failed |= sending->settled[i].state == QUEUE_FAILED;
         }
         if (failed)
@@ -196,8 +224,9 @@ static void settled(void *ctx, const struct cause *cause)
         sending_free(sending);
 }
 
-/* `partly`: the others are still on their way. What is on disk already is left alone. */
-static void settle(struct sending *sending, const char *result, bool partly)
+/* `part`: these alone, the others are still on their way; NULL: it is the end of it. What is saved already is
+ * left alone. */
+static void settle(struct sending *sending, const char *result, struct part *part)
 {
         char host[300], tls[40];
         size_t recipients = sending->message->recipient_count;
@@ -212,7 +241,7 @@ static void settle(struct sending *sending, const char *result, bool partly)
                 .recipients = fresh,
                 .recipient_count = recipients,
                 .notice = &notice,
-                .partly = partly,
+                .partly = part != NULL,
         };
 
         for (size_t i = 0; i < recipients; i++) {
@@ -223,9 +252,10 @@ static void settle(struct sending *sending, const char *result, bool partly)
         (void)snprintf(host, sizeof host, "%s:%u", prop_text(&sending->account->values, PROP_HOSTNAME),
                        port_in_use(&sending->account->values));
         channel_words(sending, tls, sizeof tls);
-        if (!partly)
+        sending->parts += part != NULL;
+        if (!part)
                 sending->session = HANDLE_NONE; /* it is done with it */
-        queue_settle(&settlement, partly ? NULL : settled, partly ? NULL : sending);
+        queue_settle(&settlement, part ? part_settled : settled, part ? (void *)part : sending);
 }
 
 static void judge_recipient(struct sending *sending, size_t i, const struct cause *session_cause)
@@ -250,7 +280,9 @@ static void judge_recipient(struct sending *sending, size_t i, const struct caus
 static void save_decided(struct smtp_mail *mail)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
+        struct part *part = new_zeroed(1, sizeof *part + mail->recipient_count * sizeof part->recipients[0]);
 
+        part->sending = sending;
         for (size_t i = 0; i < mail->recipient_count; i++) {
                 if (mail->recipients[i].outcome != OUTCOME_NONE && !sending->saved[i])
                         judge_recipient(sending, i, NULL);
@@ -259,12 +291,12 @@ static void save_decided(struct smtp_mail *mail)
                                 (struct settled_recipient){ .index = sending->message->recipients[i].index,
                                                             .state = QUEUE_QUEUED };
         }
-        settle(sending, NULL, true);
+        settle(sending, NULL, part);
         for (size_t i = 0; i < mail->recipient_count; i++) {
                 if (mail->recipients[i].outcome == OUTCOME_NONE || sending->saved[i])
                         continue;
                 mail->recipients[i].decided = sending->saved[i] = true;
-                tell(sending, sending->settled[i].state, &mail->recipients[i], &sending->settled[i]);
+                part->recipients[part->count++] = i;
         }
 }
 
@@ -326,7 +358,7 @@ static void finished(struct smtp_mail *mail, const struct cause *session_cause)
         count(sending, &result, words);
         sending->done(sending->ctx, sending, &result);
         scoped(scoped_free) char *doubt = twice ? text_of("%s: it may arrive twice", words) : NULL;
-        settle(sending, doubt ? doubt : words, false);
+        settle(sending, doubt ? doubt : words, NULL);
 }
 
 /* ---- the account's own sender ---- */
@@ -462,5 +494,5 @@ void sending_defer(struct sending *sending, const struct cause *cause, time_t ag
                                 .enhanced = "",
                                 .cause = cause->code,
                         };
-        settle(sending, sending->cause.text, false);
+        settle(sending, sending->cause.text, NULL);
 }

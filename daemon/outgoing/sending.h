@@ -35,7 +35,9 @@ struct sending {
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;
         struct settled_recipient *settled; /* what became of each; told when it is on disk */
-        bool *saved;                       /* of each: on disk already, the others still go on */
+        bool *saved;                       /* of each: on disk, or on its way there, while others go on */
+        unsigned parts;                    /* of it are on their way to the disk */
+        bool over;                         /* goes when none is any more */
         unsigned rounds;                   /* how often it was given to another session at once */
         char *own_from;     /* the envelope's sender where it is the account's; NULL: it is the message's */
         struct cause unfit; /* why it cannot be sent by this account at all, else CAUSE_NONE */

@@ -18,6 +18,8 @@ static struct {
         const char *greeting, *auth, *rcpt,
                 *dot;                  /* what it says other than usual; "": nothing; NULL: the usual */
         bool closes_at_dot;            /* in place of a reply */
+        bool one_recipient;            /* of a message at once */
+        unsigned recipients;           /* of the message that comes */
         unsigned messages, quits;      /* taken; good-byes said */
         unsigned lets_in, turned_away; /* sessions at once, 0: all; others */
         unsigned sessions;
@@ -53,6 +55,11 @@ static void server_hears(struct session *session, char *line)
                             "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
         } else if (strncmp(line, "AUTH", 4) == 0) {
                 server_says(session, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
+        } else if (strncmp(line, "MAIL", 4) == 0) {
+                server.recipients = 0;
+                server_says(session, "250 2.1.0 ok\r\n");
+        } else if (strncmp(line, "RCPT", 4) == 0 && server.one_recipient && server.recipients++) {
+                server_says(session, "452 4.5.3 too many recipients\r\n");
         } else if (strncmp(line, "RCPT", 4) == 0) {
                 server_says(session, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
         } else if (strcmp(line, "DATA") == 0) {
@@ -89,14 +96,14 @@ static void submitted(void *ctx, const char *id, unused_arg bool duplicate, cons
                 (void)snprintf(ctx, QUEUE_ID_SIZE, "%s", id);
 }
 
-static void submit(unsigned count)
+static void submit_to(size_t recipients, unsigned count)
 {
-        static const char *to[] = { "ann@example.com" };
+        static const char *to[] = { "ann@example.com", "cat@example.com" };
         struct submission submission = {
                 .account = "box",
                 .from = "bob@example.net",
                 .recipients = to,
-                .recipient_count = 1,
+                .recipient_count = recipients,
                 .submitted_by = "test",
                 .rules = { .hostname = "h", .from = "bob@example.net", .now = loop_wall(), .max_size = MIB },
                 .lifetime = 30 * 24 * 3600,
@@ -113,6 +120,11 @@ static void submit(unsigned count)
         settle();
         sender_kick(sender);
         settle();
+}
+
+static void submit(unsigned count)
+{
+        submit_to(1, count);
 }
 
 static inline uint64_t in_state(enum queue_state state)

@@ -511,6 +511,40 @@ START_TEST(the_server_does_not_speak_for_the_disk)
 }
 END_TEST
 
+static void count_sent(void *ctx, struct event *event)
+{
+        unsigned *count = ctx;
+
+        *count += strcmp(event_name(event), "mail.sent") == 0;
+}
+
+/* Where a server takes few recipients at once, what became of the first ones is written while the others are
+ * on their way: it is told when it is on disk, as the rest is. */
+START_TEST(what_is_not_on_disk_is_not_told)
+{
+        unsigned told = 0, told_early;
+        struct subscription *subscription = events_subscribe(NULL, count_sent, &told);
+
+        server.one_recipient = true;
+        net.far_ms = 1000;
+        submit_to(2, 1);
+        for (int i = 0; i < 60 && !server.messages; i++)
+                pass(1);
+        disk_takes_writes(false);
+        for (int i = 0; i < 60 && server.messages < 2; i++)
+                pass(1);
+        pass(2);
+        told_early = told;
+        disk_takes_writes(true);
+        pass(10);
+        events_unsubscribe(subscription);
+        ck_assert_uint_eq(server.messages, 2);
+        ck_assert_uint_eq(told_early, 0);
+        ck_assert_uint_eq(told, 2);
+        check_queue(QUEUE_SENT, 1);
+}
+END_TEST
+
 /* The answer about a disk that failed comes when nobody is there any more. */
 START_TEST(it_may_be_freed_while_a_claim_fails)
 {
@@ -683,6 +717,7 @@ int main(void)
         tcase_add_test(cases, a_token_ends_by_time);
         tcase_add_loop_test(cases, a_disk_that_takes_no_writes_stops_it_until_it_does, 0, 2);
         tcase_add_test(cases, the_server_does_not_speak_for_the_disk);
+        tcase_add_test(cases, what_is_not_on_disk_is_not_told);
         tcase_add_test(cases, it_may_be_freed_while_a_claim_fails);
         tcase_add_test(cases, it_may_be_freed_at_any_moment);
         tcase_add_test(cases, changed_properties_are_for_new_sessions);
