@@ -5,6 +5,7 @@
  */
 #include "tests/simulator/deciders.h"
 
+#include "common/times.h"
 #include "tests/simulator/base64.h"
 #include "tests/simulator/calls.h"
 #include "tests/simulator/witness.h"
@@ -19,6 +20,7 @@ struct record { /* of an entry of the Allowed Hosts that somebody decided */
         uint16_t port;
         unsigned problems;
         enum standing standing;
+        int64_t since; /* when it was answered */
         bool calling;
         enum witness_word asked;
         unsigned prunes; /* the office's when it was asked */
@@ -123,6 +125,7 @@ static void decided(void *ctx, json_t *reply, const char *error)
                 return;
         unsure_about(record->host);
         record->standing = record->asked == WORD_APPROVED ? STANDS_APPROVED : STANDS_REJECTED;
+        record->since = world_now();
         if (record->asked == WORD_DELETED || record->prunes != office->prunes)
                 record->standing = STANDS_UNSURE; /* answers come in another order than they were made */
         if (record->asked != WORD_APPROVED)
@@ -164,16 +167,28 @@ static void look_at(json_t *entry)
                                                                                               : WORD_DELETED);
 }
 
+/* An approval may have come to its end: by a clock that is wrong, or was, the certificate has another
+ * problem, which nobody has answered; and it ends with its certificate. */
+static bool may_have_ended(const struct record *record, json_t *entry)
+{
+        const char *until =
+                json_string_value(json_object_get(json_object_get(entry, "certificate"), "notAfter"));
+        int64_t now = (int64_t)world_time() + machine_clock_error();
+        time_t end = 0;
+
+        return machine_clock_error() || machine_clock_set_at() >= record->since ||
+               (until && time_parse(until, &end, NULL) == 0 && (int64_t)end <= now);
+}
+
 /* What was answered stands. */
 static void compare(json_t *entries)
 {
         for (struct record *record = office->records; record; record = record->next) {
-                const char *state =
-                        json_string_value(json_object_get(entry_of(entries, record->id), "state"));
+                json_t *entry = entry_of(entries, record->id);
+                const char *state = json_string_value(json_object_get(entry, "state"));
                 const char *right = record->standing == STANDS_APPROVED ? "approved" : "rejected";
-                /* By a clock that is wrong the certificate has another problem, which nobody has answered. */
                 if (record->standing == STANDS_APPROVED && same_text(state, "pending") &&
-                    machine_clock_error())
+                    may_have_ended(record, entry))
                         record->standing = STANDS_UNSURE;
                 if (record->standing != STANDS_UNSURE && !record->calling && !same_text(state, right))
                         violated("decision.kept", "the entry %s of %s:%u was answered to be %s, and is %s",

@@ -18,7 +18,8 @@ enum {
         END_WITHIN = 15 * SECOND_MS,
         AGAIN_AFTER = 10 * SECOND_MS,
         WATCHDOG_MS = 60 * SECOND_MS,
-        SPINS = 20000, /* turns in one millisecond */
+        SPINS = 20000,                   /* turns in one millisecond */
+        NOTICES_WITHIN = 90 * SECOND_MS, /* the daemon that the clock was set */
         HANGS_SECONDS = 30,
         INVARIANTS = 64,
         EXIT_HANGS = 97,
@@ -42,6 +43,8 @@ static struct {
         int64_t calls_to_death;     /* of those that change the disk; -1: none */
         unsigned refusals;          /* starts in a row that came to nothing */
         int64_t spin_ms, spin_turns;
+        int64_t set_at; /* ms: the clock; 0: it never was */
+        unsigned unseen;
         bool last; /* the end that comes is the history's */
         bool busy, kills, powers, cuts, sleeps, steps, moves, restarts, reloads;
 } *me;
@@ -50,6 +53,8 @@ static struct {
 
 void machine_end_life(enum life_end how)
 {
+        if (how != LIFE_LAST && me->set_at && world_now() - me->set_at < NOTICES_WITHIN)
+                me->unseen++;
         shared->how = how;
         shared->ready = false;
         shared->start_at = world_now() + me->down_ms;
@@ -298,7 +303,20 @@ void machine_step_clock(int64_t seconds)
 {
         history("machine", "the clock is set by %lld s", (long long)seconds);
         shared->clock_error += seconds;
+        me->set_at = world_now();
+        if (!shared->ready)
+                me->unseen++;
         clock_was_set();
+}
+
+int64_t machine_clock_set_at(void)
+{
+        return me->set_at;
+}
+
+unsigned machine_clock_unseen(void)
+{
+        return me->unseen;
 }
 
 int64_t machine_clock_error(void)
@@ -325,6 +343,16 @@ void machine_sleep(int64_t ms)
                 me->deaf_until += ms;
         me->started_at += ms;
         me->fed_at += ms;
+}
+
+int64_t machine_woke_at(void)
+{
+        return shared->asleep_until_us / 1000;
+}
+
+int64_t machine_awake(void)
+{
+        return (shared->now_us - shared->slept_us) / 1000;
 }
 
 void machine_network_changed(void)

@@ -180,7 +180,13 @@ unsigned daemon_life(void);
  * clock. */
 void machine_step_clock(int64_t seconds);
 int64_t machine_clock_error(void);
+/* When that was, in world_now(); and how often it was while no daemon was there to see it. */
+int64_t machine_clock_set_at(void);
+unsigned machine_clock_unseen(void);
 void machine_sleep(int64_t ms);
+int64_t machine_woke_at(void); /* in world_now(); ahead: it sleeps */
+/* As world_now(), without the time in which the machine slept. */
+int64_t machine_awake(void);
 /* Addresses and routes are others: netmon is told. */
 void machine_network_changed(void);
 
