@@ -91,14 +91,8 @@ void station_listen(const char *method, json_t *parameters, answered then, void 
 struct glance {
         struct caller *caller;
         uint64_t leaving;
+        unsigned replies; /* still to come; 0: any number */
 };
-
-static void glance_heard(struct caller *caller, const char *text, size_t len)
-{
-        (void)caller;
-        (void)text;
-        (void)len;
-}
 
 static void glance_ended(struct caller *caller)
 {
@@ -116,7 +110,19 @@ static void leave(void *ctx)
         world_free(glance);
 }
 
-void station_glance(const char *method, json_t *parameters, int64_t ms)
+static void glance_heard(struct caller *caller, const char *text, size_t len)
+{
+        struct glance *glance = caller_ctx(caller);
+
+        (void)text;
+        (void)len;
+        if (!glance->replies || --glance->replies)
+                return;
+        world_cancel(glance->leaving);
+        leave(glance);
+}
+
+void station_glance(const char *method, json_t *parameters, int64_t ms, unsigned replies)
 {
         static const struct caller_ops ops = { glance_heard, glance_ended };
         struct glance *glance = world_alloc(sizeof *glance);
@@ -127,6 +133,7 @@ void station_glance(const char *method, json_t *parameters, int64_t ms)
                 world_free(glance);
                 return;
         }
+        glance->replies = replies;
         glance->leaving = world_in(ms, leave, glance);
         say(glance->caller, method, parameters, true, NULL, 0);
 }

@@ -21,5 +21,6 @@ void station_call(const char *method, json_t *parameters, const void *file, size
                   void *ctx);
 /* One with `more`: `then` for each reply, and at the end with NULL and NULL. */
 void station_listen(const char *method, json_t *parameters, answered then, void *ctx);
-/* One with `more` by somebody who goes away after so long, whatever is under way. */
-void station_glance(const char *method, json_t *parameters, int64_t ms);
+/* One with `more` by somebody who goes away after so long, whatever is under way; or as soon as so many
+ * replies have come (0: however many). */
+void station_glance(const char *method, json_t *parameters, int64_t ms, unsigned replies);

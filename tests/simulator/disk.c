@@ -36,6 +36,7 @@ static struct {
         size_t open_count;
         bool errors, fills, parts; /* features */
         int64_t bad_until;         /* ms: until then calls fail at times */
+        int64_t calls_to_error;    /* until one that fails; 0: none */
 } *me;
 
 static uint8_t no_page[PAGE_SIZE_];   /* the undo of a page that the disk has not */
@@ -598,9 +599,22 @@ void disk_faults_open(void)
                 (void)world_in(chance_about("disk", 6 * HOUR_MS), next_trouble, NULL);
 }
 
+void disk_fail_once(int64_t calls)
+{
+        if (me->errors)
+                me->calls_to_error = calls + 1;
+}
+
+/* Whether this call is the one. */
+static bool fails_once(void)
+{
+        return me->calls_to_error && --me->calls_to_error == 0;
+}
+
 int disk_trouble(const char *call, const struct inode *inode)
 {
-        if (!in_daemon || shared->honest || world_now() >= me->bad_until || !chance_permille("disk", 30))
+        if (!in_daemon || shared->honest ||
+            (!fails_once() && (world_now() >= me->bad_until || !chance_permille("disk", 30))))
                 return 0;
         history("disk", "%s fails (inode %llu)", call, (unsigned long long)inode->number);
         if (strcmp(call, "sync") == 0)

@@ -313,7 +313,7 @@ static void on_player(void *ctx)
                 if (which == 0)
                         json_object_set_new(what, "wait", json_boolean(chance_permille("player", 500)));
                 if (feature("people.impatient", 50) && chance_permille("player", 500))
-                        station_glance(methods[which], what, chance_about("player", SECOND_MS));
+                        station_glance(methods[which], what, chance_about("player", SECOND_MS), 0);
                 else if (which == 1)
                         station_listen(methods[which], what, ignored, NULL);
                 else

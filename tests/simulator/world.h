@@ -201,6 +201,8 @@ void disk_list(const char *folder, void (*each)(void *ctx, const char *name), vo
 void disk_remove(const char *path);
 /* How many bytes are left for what is written; -1: plenty. */
 void disk_room(int64_t bytes);
+/* One call of the daemon fails, that many calls from now (where the history has disks that fail). */
+void disk_fail_once(int64_t calls);
 
 #define SIM_CONFIG       "/etc/emailsecd/emailsecd.conf"
 #define SIM_STATE        "/var/lib/emailsecd"

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The world of a history: who and what there is, and how it comes to an honest end; see world.h. */
 #include "tests/simulator/audit.h"
+#include "tests/simulator/inspector.h"
 #include "tests/simulator/ledger.h"
+#include "tests/simulator/onlookers.h"
 #include "tests/simulator/people.h"
 #include "tests/simulator/witness.h"
 #include "tests/simulator/world.h"
@@ -72,6 +74,8 @@ void world_build(void)
         int64_t hosts = chance_between("layout", SPEECHES, HOSTS_MOST);
         for (int i = 0; i < hosts; i++)
                 build_host(i);
+        inspector_open();
+        onlookers_open();
 }
 
 void world_turn_honest(void)
