@@ -19,7 +19,7 @@ import threading
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAVOUR = os.environ.get("FLAVOUR", "plain")
-TREE = os.path.join(TOP, "build/mutants")
+TREE = os.path.join(TOP, "build/mutants", FLAVOUR)
 PROGRAM = os.path.join(TREE, "build", FLAVOUR, "tests/simulate")
 
 
