@@ -141,7 +141,7 @@ static void note_life(void)
                         ledger->promises[i].fates[k].doubtful |= !ledger->promises[i].fates[k].told_sent;
 }
 
-void ledger_taken(const struct mail_server *server, unsigned session, const char *recipient,
+void ledger_taken(const struct mail_server *server, unsigned session, bool late, const char *recipient,
                   const char *bytes, size_t len)
 {
         uint32_t number = 0;
@@ -154,10 +154,12 @@ void ledger_taken(const struct mail_server *server, unsigned session, const char
         if (!letter_is(number, bytes, len, false))
                 violated("mail.bytes", "%s took %zu bytes as message %u, which are not that message",
                          server->host, len, number);
-        if (fate->taken && (fate->told_sent || !fate->doubtful))
+        if (fate->taken && !late && (fate->told_sent || !fate->doubtful))
                 violated("mail.twice", "%s took message %u for %s again", server->host, number, recipient);
         history(server->host, "took message %u for %s%s", number, recipient, fate->taken ? " again" : "");
         fate->taken++;
+        if (late && fate->told_sent)
+                return; /* by a later session */
         fate->doubtful = true;
         fate->server = server;
         fate->session = session;

@@ -15,8 +15,9 @@ void ledger_open(void); /* while the world is built; adds its invariants */
 /* Somebody signs in: whether user and password are right. The ledger looks whether this password may be used.
  */
 bool ledger_signs_in(const struct mail_server *server, const char *user, const char *password);
-/* A server took these bytes for that recipient, in its session of that number. */
-void ledger_taken(const struct mail_server *server, unsigned session, const char *recipient,
+/* A server took these bytes for that recipient, in its session of that number; late: the station has given
+ * that session up meanwhile, and they were on their way. */
+void ledger_taken(const struct mail_server *server, unsigned session, bool late, const char *recipient,
                   const char *bytes, size_t len);
 /* All that the session was told has been heard: no reply of it is in doubt. */
 void ledger_session_settled(const struct mail_server *server, unsigned session);

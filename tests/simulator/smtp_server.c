@@ -183,7 +183,7 @@ static void take_it(struct talk *talk)
                 return;
         }
         for (size_t i = 0; i < smtp->count; i++)
-                ledger_taken(talk->server, talk->number, smtp->recipients[i],
+                ledger_taken(talk->server, talk->number, peer_was_left(talk->peer), smtp->recipients[i],
                              (const char *)buf_bytes(&smtp->body), smtp->body.len);
         forget_mail(smtp);
         if (odd(talk, ODD_LOST_REPLY)) {

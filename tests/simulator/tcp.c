@@ -293,6 +293,11 @@ void *peer_server(const struct peer *peer)
         return peer->listening->ctx;
 }
 
+bool peer_was_left(const struct peer *peer)
+{
+        return !peer->end;
+}
+
 void *peer_ctx(const struct peer *peer)
 {
         return peer->ctx;

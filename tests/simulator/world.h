@@ -122,6 +122,8 @@ void *peer_ctx(const struct peer *peer);
 void peer_set_ctx(struct peer *peer, void *ctx);
 const char *peer_name(const struct peer *peer); /* "smtp.a.example#17" */
 uint16_t peer_port(const struct peer *peer);
+/* The daemon has given the connection up: what still comes was on its way. */
+bool peer_was_left(const struct peer *peer);
 /* The network brings it: later, in pieces, or never, as the seed decides. Nothing happens after the peer has
  * ended. */
 void peer_send(struct peer *peer, const void *bytes, size_t len);
