@@ -28,7 +28,7 @@ struct body_reader {
 };
 
 /* Recipients that are through while others go on, on their way to the disk. */
-struct part {
+struct settled_part {
         struct sending *sending;
         size_t count;
         size_t recipients[];
@@ -197,7 +197,7 @@ static void tell_recipient(const struct sending *sending, size_t i)
 
 static void part_settled(void *ctx, const struct cause *cause)
 {
-        struct part *part = ctx;
+        struct settled_part *part = ctx;
         struct sending *sending = part->sending;
 
         for (size_t i = 0; i < part->count && !cause_happened(cause); i++)
@@ -226,7 +226,7 @@ static void settled(void *ctx, const struct cause *cause)
 
 /* `part`: these alone, the others are still on their way; NULL: it is the end of it. What is saved already is
  * left alone. */
-static void settle(struct sending *sending, const char *result, struct part *part)
+static void settle(struct sending *sending, const char *result, struct settled_part *part)
 {
         char host[300], tls[40];
         size_t recipients = sending->message->recipient_count;
@@ -280,7 +280,8 @@ static void judge_recipient(struct sending *sending, size_t i, const struct caus
 static void save_decided(struct smtp_mail *mail)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
-        struct part *part = new_zeroed(1, sizeof *part + mail->recipient_count * sizeof part->recipients[0]);
+        struct settled_part *part =
+                new_zeroed(1, sizeof *part + mail->recipient_count * sizeof part->recipients[0]);
 
         part->sending = sending;
         for (size_t i = 0; i < mail->recipient_count; i++) {
