@@ -90,7 +90,8 @@ void workers_run(struct workers *workers, struct job *job);
 /* Finishes every job given so far (their `done` runs), then ends the threads. */
 void workers_free(struct workers *workers);
 /* As workers_free for jobs that may hang (name lookups): those not begun are done()
- * without having worked, those in progress are neither waited for nor told of. */
+ * without having worked, those in progress are neither waited for nor told of: what they hold
+ * stays until the process ends. */
 void workers_abandon(struct workers *workers);
 /* From `work` of a job: what follows waits for somebody else (a client's file), or no longer does. */
 void workers_outside(bool outside);

@@ -30,7 +30,7 @@ struct workers {
         int64_t moved;  /* when a job was last begun, or came to an empty line */
         bool posted;    /* deliver() is on its way to the loop */
         bool ending;    /* no more jobs come: threads end when none is left */
-        bool abandoned; /* the loop has turned its back: the last one out frees */
+        bool abandoned; /* the loop has turned its back: the last one out frees, or leaves it behind */
         unsigned idle, started, threads;
         struct workers *next_pool;
         struct worker worker[];
@@ -123,6 +123,21 @@ static void finish_job(struct workers *pool, struct job *job)
         loop_post(deliver, pool);
 }
 
+/* Jobs that ended when nobody was there any more to be told: with what they hold they end with the process.
+ */
+static struct {
+        pthread_mutex_t lock;
+        struct workers *first;
+} left_behind = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void leave_behind(struct workers *pool)
+{
+        pthread_mutex_lock(&left_behind.lock);
+        pool->next_pool = left_behind.first;
+        left_behind.first = pool;
+        pthread_mutex_unlock(&left_behind.lock);
+}
+
 static void *work(void *ctx)
 {
         struct worker *self = ctx;
@@ -147,9 +162,11 @@ static void *work(void *ctx)
                         pool->idle--;
                 }
         }
-        bool frees = --pool->started == 0 && pool->abandoned && !pool->posted;
+        bool last = --pool->started == 0 && pool->abandoned && !pool->posted, holds = pool->finished.first;
         pthread_mutex_unlock(&pool->lock);
-        if (frees)
+        if (last && holds)
+                leave_behind(pool);
+        else if (last)
                 pool_destroy(pool);
         return NULL;
 }
