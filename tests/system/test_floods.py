@@ -118,7 +118,8 @@ def test_a_flood_after_the_certificate(station, sink, flooder, certificates, fol
     try:
         port = int(server.stdout.readline())
         honest(station, sink)
-        station.add("incoming", "a", **channels.properties("imap", "ssl", "127.0.0.1", port, "u", connectionTimeout=10))
+        station.add("incoming", "a", **channels.properties("imap", "ssl", "127.0.0.1", port, "u",
+                                                           connectionTimeout=10 if mode == "tickets-and-a-byte" else 60))
         others_are_served(station, sink)
         sheet = ends(station, "TlsHandshake", "Timeout")
         if mode != "tickets-and-a-byte":
