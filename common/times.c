@@ -21,6 +21,11 @@ int64_t time_monotonic_ms(void)
         return time_monotonic_us() / 1000;
 }
 
+time_t time_monotonic_s(void)
+{
+        return (time_t)(time_monotonic_us() / 1000000);
+}
+
 void time_rfc3339(time_t time, char out[32])
 {
         struct tm tm;

@@ -6,10 +6,11 @@
 
 #include <time.h>
 
-/* Microseconds and milliseconds since some point of the past, which no setting of the clock moves; a suspend
- * of the machine does not count. What tests move by hand is loop_now(). Any thread. */
+/* Microseconds, milliseconds and seconds since some point of the past, which no setting of the clock moves; a
+ * suspend of the machine does not count. What tests move by hand is loop_now(). Any thread. */
 int64_t time_monotonic_us(void);
 int64_t time_monotonic_ms(void);
+time_t time_monotonic_s(void);
 
 /* The last second that RFC 3339 has a form for: 9999-12-31T23:59:59Z. */
 #define TIME_LAST ((time_t)253402300799)

@@ -229,7 +229,7 @@ static bool held_back(int priority, const char *message_id, const char *text)
                 hash = (hash ^ (uint8_t)*at) * 16777619U;
         struct repeat *repeat = &repeats.of[hash % REPEATS];
         pthread_mutex_lock(&repeats.lock);
-        time_t now = (time_t)(time_monotonic_ms() / 1000);
+        time_t now = time_monotonic_s();
         if (!repeat->text || strcmp(repeat->text, text) != 0 || now - repeat->since >= REPEATS_SECONDS) {
                 before = *repeat;
                 *repeat = (struct repeat){ copy_text(text), message_id, priority, now, 0 };
@@ -246,7 +246,7 @@ void journal_tell_repeats(bool all)
                 struct repeat over = { 0 };
                 pthread_mutex_lock(&repeats.lock);
                 if (repeats.of[i].text &&
-                    (all || (time_t)(time_monotonic_ms() / 1000) - repeats.of[i].since >= REPEATS_SECONDS)) {
+                    (all || time_monotonic_s() - repeats.of[i].since >= REPEATS_SECONDS)) {
                         over = repeats.of[i];
                         repeats.of[i] = (struct repeat){ 0 };
                 }

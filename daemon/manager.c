@@ -6,6 +6,7 @@
 #include "daemon/manager.h"
 
 #include "common/cleanup.h"
+#include "common/times.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
@@ -146,11 +147,7 @@ void manager_tell_ready(void)
 
 void manager_tell_reloading(void)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%llu",
-                       (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000));
+        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)time_monotonic_us()));
 }
 
 void manager_tell_ending(void)

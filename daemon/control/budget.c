@@ -9,7 +9,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 enum {
         TURN_MICROS = 20 * 1000,      /* of one turn of the loop for all who are not in charge */

@@ -48,7 +48,6 @@ struct sender {
         bool freed;
 };
 
-
 /* ---- sender.c ---- */
 /* At the head of each answer of the store: false when nobody wants it any more, and the sender may be gone.
  */

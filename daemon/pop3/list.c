@@ -5,7 +5,6 @@
 #include "common/names.h"
 #include "daemon/sha256.h"
 
-
 enum { SIZES_FIRST = 1024 };
 
 void pop3_list_clear(struct pop3_session *session)

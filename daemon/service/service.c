@@ -68,7 +68,6 @@ static uint32_t first_spread_ms(void)
         return station.started || count < SPREAD_FROM ? 0 : backoff_stagger_ms(count);
 }
 
-
 static void account_added(struct account *account)
 {
         if (station.started)

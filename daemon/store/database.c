@@ -346,7 +346,7 @@ static int after_commit(void *ctx, sqlite3 *handle, const char *schema, int fram
                 return SQLITE_OK;
         db->checkpoint_full = is_full(handle);
         (void)database_cause(db, &db->checkpoint);
-        db->failed = (time_t)(time_monotonic_ms() / 1000);
+        db->failed = time_monotonic_s();
         db->doubtful = code != SQLITE_FULL; /* a write that was refused has lost nothing */
         return SQLITE_OK;
 }
@@ -487,8 +487,7 @@ const struct cause *database_behind(const struct database *db)
 
 bool database_doubtful(const struct database *db)
 {
-        return !db->handle ||
-               (db->doubtful && (time_t)(time_monotonic_ms() / 1000) - db->failed >= CHECKPOINT_AGAIN);
+        return !db->handle || (db->doubtful && time_monotonic_s() - db->failed >= CHECKPOINT_AGAIN);
 }
 
 int database_reopen(struct database *writing, struct database *reading, struct cause *cause)

@@ -71,8 +71,8 @@ void delivery_hand_on(struct delivery *delivery)
                 delivery_give_up(delivery, fault);
                 return;
         }
-        if (delivery->arrival.items[next_item(delivery)]
-                    .placed_in) { /* refused, or before deliverTo was set */
+        /* a crash left it in the Maildir: refused before, or placed before deliverTo was set */
+        if (delivery->arrival.items[next_item(delivery)].placed_in) {
                 delivery_handed(delivery, HANDED_BACK, NULL);
                 return;
         }
@@ -80,6 +80,7 @@ void delivery_hand_on(struct delivery *delivery)
         store_run_files(&delivery->job);
 }
 
+/* ---- the answer ---- */
 
 static void place_work(struct job *job)
 {

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -105,10 +104,8 @@ static bool goes_on(struct look *look, const struct cause *cause)
 {
         struct cause closed;
 
-        if (!cause && store_closing()) {
-                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
-                cause = &closed;
-        }
+        if (!cause)
+                cause = store_closed(&closed);
         if (cause)
                 look_end(look, cause);
         return !cause;

@@ -241,15 +241,12 @@ static void look(struct prune *prune);
 static void go_on(struct prune *prune)
 {
         struct cause closed;
+        const struct cause *end = prune->more ? store_closed(&closed) : NULL;
 
-        if (!prune->more) {
-                finished(prune, NULL);
-        } else if (!store_closing()) {
+        if (prune->more && !end)
                 look(prune);
-        } else {
-                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
-                finished(prune, &closed);
-        }
+        else
+                finished(prune, end);
 }
 
 /* A message's row stays, as no longer known, as long as its file: the same UIDL may come again for another

@@ -268,16 +268,14 @@ static int uidls_work(struct store_read *read, struct database *db, struct cause
 static void uidls_done(struct store_read *read, const struct cause *cause)
 {
         struct fetched *fetched = container_of(read, struct fetched, read);
-
         struct cause closed;
+        bool more = !cause && fetched->next < fetched->count;
 
-        if (!cause && fetched->next < fetched->count && !store_closing()) {
+        if (more)
+                cause = store_closed(&closed);
+        if (more && !cause) {
                 store_read(&fetched->read);
                 return;
-        }
-        if (!cause && fetched->next < fetched->count) {
-                (void)cause_set(&closed, CAUSE_STATE, "the state folder is being closed");
-                cause = &closed;
         }
         fetched->on_uidls(fetched->ctx, fetched->known, fetched->untold, fetched->count, cause);
         fetched_free(fetched);

@@ -30,6 +30,14 @@ bool store_closing(void)
         return jobs.closing;
 }
 
+const struct cause *store_closed(struct cause *closed)
+{
+        if (!jobs.closing)
+                return NULL;
+        (void)cause_set(closed, CAUSE_STATE, "the state folder is being closed");
+        return closed;
+}
+
 struct workers *store_file_workers(void)
 {
         return jobs.files;

@@ -57,6 +57,8 @@ enum { STORE_SYNC_THREADS = 4 };
 
 /* True from store_close on: chains of jobs (sweeps) stop. */
 bool store_closing(void);
+/* The same for a chain that tells its end: `closed`, with the sentence, or NULL while it may go on. */
+const struct cause *store_closed(struct cause *closed);
 
 /* ---- writer.c, for store.c ---- */
 

@@ -68,17 +68,27 @@ void maildir_close(struct maildir *maildir)
         close_fd(&maildir->cur);
 }
 
-static void close_directory(DIR **directory)
+DIR *maildir_directory_open(int folder)
+{
+        int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+        if (!directory)
+                close_fd(&fd);
+        return directory;
+}
+
+void maildir_directory_close(DIR **directory)
 {
         if (*directory)
-                (void)closedir(*directory);
+                (void)closedir(take(*directory));
 }
 
 /* Links lead elsewhere. */
 void maildir_each_box(const char *account, void (*each)(void *ctx, const char *box), void *ctx)
 {
         scoped(scoped_free) char *path = text_of("%s/mail/%s", store_directory(), account);
-        scoped(close_directory) DIR *directory = opendir(path);
+        scoped(maildir_directory_close) DIR *directory = opendir(path);
         const struct dirent *entry;
         int count = 0;
 
@@ -160,19 +170,9 @@ void maildir_listing_sort(struct maildir_listing *listing)
                 qsort(listing->files, listing->count, sizeof *listing->files, by_base);
 }
 
-static DIR *open_to_read(int folder)
-{
-        int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-
-        if (!directory)
-                close_fd(&fd);
-        return directory;
-}
-
 int maildir_list(int folder, bool in_new, struct maildir_listing *listing)
 {
-        scoped(close_directory) DIR *directory = open_to_read(folder);
+        scoped(maildir_directory_close) DIR *directory = maildir_directory_open(folder);
         const struct dirent *entry;
 
         if (!directory)
@@ -205,7 +205,7 @@ const struct maildir_file *maildir_find(const struct maildir_listing *listing, c
 
 int maildir_keep_present(int folder, struct maildir_listing *listing)
 {
-        scoped(close_directory) DIR *directory = open_to_read(folder);
+        scoped(maildir_directory_close) DIR *directory = maildir_directory_open(folder);
         scoped(scoped_free) bool *present = new_zeroed(listing->count + 1, sizeof *present);
         const struct dirent *entry;
         size_t kept = 0;

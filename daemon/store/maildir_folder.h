@@ -5,6 +5,7 @@
 #include "common/cause.h"
 #include "daemon/store/inbox_id.h"
 
+#include <dirent.h>
 #include <time.h>
 
 struct maildir {
@@ -20,6 +21,9 @@ char *maildir_place(const char *account, const char *box) must_use;
  * 0, an open one 1. */
 int maildir_open(const char *account, bool make, struct maildir *maildir, struct cause *cause) must_use;
 void maildir_close(struct maildir *maildir);
+/* To read a folder from its beginning, whoever else reads it: NULL with errno. */
+DIR *maildir_directory_open(int folder) must_use;
+void maildir_directory_close(DIR **directory);
 /* Each folder of an account's Maildir, whoever made it: first the Maildir itself, "". */
 void maildir_each_box(const char *account, void (*each)(void *ctx, const char *box), void *ctx);
 

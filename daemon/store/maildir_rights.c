@@ -85,12 +85,6 @@ struct fit {
         struct job job;
 };
 
-static void close_directory(DIR **directory)
-{
-        if (*directory)
-                (void)closedir(*directory);
-}
-
 static int fit_file(int fd, const struct stat *st)
 {
         gid_t group = atomic_load(&readers);
@@ -129,12 +123,9 @@ static int fit_folder(int fd, unsigned depth)
         if (fstat(fd, &st) < 0)
                 return -1;
         bool right = is_right(&st);
-        int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        scoped(close_directory) DIR *directory = again < 0 ? NULL : fdopendir(again);
-        if (!directory) {
-                close_fd(&again);
+        scoped(maildir_directory_close) DIR *directory = maildir_directory_open(fd);
+        if (!directory)
                 return -1;
-        }
         while (result == 0 && !store_closing() && (entry = readdir(directory)))
                 if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
                     (!right || entry->d_type != DT_REG))

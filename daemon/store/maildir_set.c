@@ -51,22 +51,6 @@ static void add(struct maildir_set *set, const char *name, bool in_new)
                 (struct maildir_file){ .name = copy_text(name), .base = base, .in_new = in_new };
 }
 
-static int open_part(struct maildir_set *set, int folder)
-{
-        int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        set->directory = fd < 0 ? NULL : fdopendir(fd);
-        if (!set->directory)
-                close_fd(&fd);
-        return set->directory ? 0 : -1;
-}
-
-static void close_part(struct maildir_set *set)
-{
-        if (set->directory)
-                (void)closedir(take(set->directory));
-}
-
 int maildir_set_read(struct maildir_set *set, const struct maildir *maildir)
 {
         const int folders[] = { maildir->new, maildir->cur };
@@ -75,7 +59,9 @@ int maildir_set_read(struct maildir_set *set, const struct maildir *maildir)
         for (int count = 0; set->part < count_of(folders); count++) {
                 if (count == FILES_AT_ONCE)
                         return 1;
-                if (!set->directory && open_part(set, folders[set->part]) < 0)
+                if (!set->directory)
+                        set->directory = maildir_directory_open(folders[set->part]);
+                if (!set->directory)
                         return -1;
                 errno = 0;
                 entry = readdir(set->directory);
@@ -85,7 +71,7 @@ int maildir_set_read(struct maildir_set *set, const struct maildir *maildir)
                         continue;
                 if (errno)
                         return -1;
-                close_part(set);
+                maildir_directory_close(&set->directory);
                 set->part++;
         }
         set->matched = new_zeroed(set->listing.count + 1, 1);
@@ -123,7 +109,7 @@ void maildir_set_keep_unmatched(struct maildir_set *set)
 
 void maildir_set_clear(struct maildir_set *set)
 {
-        close_part(set);
+        maildir_directory_close(&set->directory);
         maildir_listing_free(&set->listing);
         free(set->slots);
         free(set->matched);

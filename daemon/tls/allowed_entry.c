@@ -8,7 +8,6 @@
 #include "daemon/sha256.h"
 #include "daemon/tls/allowed_parts.h"
 
-
 const char *const allowed_state_names[3] = { "pending", "approved", "rejected" };
 static const char *const class_names[] = { "new", "changed", "regression" };
 static const char *const pin_names[] = { "certificate", "key" };

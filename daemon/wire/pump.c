@@ -7,7 +7,6 @@
 #include "common/times.h"
 #include "daemon/wire/connection_parts.h"
 
-#include <time.h>
 
 enum {
         READ_SIZE = 32 * KIB,
