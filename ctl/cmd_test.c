@@ -141,19 +141,27 @@ int run_account_heartbeat(struct tool *tool)
         return watch_steps(tool, EMAIL("SendHeartbeat"), parameters_of("name", tool_word(tool, 0)));
 }
 
-int run_probe(struct tool *tool)
+json_t *parameters_of_probe(const struct tool *tool, const char *server, struct cause *cause)
 {
-        if (strchr(tool_word(tool, 0), '@'))
-                return run_probe_address(tool);
-        struct cause cause = { 0 };
         uint16_t port = 0;
-        scoped(scoped_free) char *host = host_port_parse(tool_word(tool, 0), &port, &cause);
+        scoped(scoped_free) char *host = host_port_parse(server, &port, cause);
         if (!host)
-                return tell_usage(tool, "%s", cause.text);
+                return NULL;
         json_t *parameters = parameters_of("host", host);
         if (port)
                 json_put(parameters, "port", json_integer(port));
         parameter_text(parameters, "transport", tool_option(tool, "transport"));
         parameter_text(parameters, "security", tool_option(tool, "security"));
+        return parameters;
+}
+
+int run_probe(struct tool *tool)
+{
+        if (strchr(tool_word(tool, 0), '@'))
+                return run_probe_address(tool);
+        struct cause cause = { 0 };
+        json_t *parameters = parameters_of_probe(tool, tool_word(tool, 0), &cause);
+        if (!parameters)
+                return tell_usage(tool, "%s", cause.text);
         return watch_steps(tool, EMAIL("Probe"), parameters);
 }

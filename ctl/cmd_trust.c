@@ -40,15 +40,9 @@ static int hear_step(struct tool *tool, const json_t *answer, void *arg)
 static int look_at_server(struct tool *tool, struct look *look)
 {
         struct cause cause = { 0 };
-        uint16_t port = 0;
-        scoped(scoped_free) char *host = host_port_parse(tool_option(tool, "from-server"), &port, &cause);
-        if (!host)
+        json_t *parameters = parameters_of_probe(tool, tool_option(tool, "from-server"), &cause);
+        if (!parameters)
                 return tell_usage(tool, "--from-server: %s", cause.text);
-        json_t *parameters = parameters_of("host", host);
-        if (port)
-                json_put(parameters, "port", json_integer(port));
-        parameter_text(parameters, "transport", tool_option(tool, "transport"));
-        parameter_text(parameters, "security", tool_option(tool, "security"));
         int status = call_stream(tool, EMAIL("Probe"), parameters, hear_step, look);
         if (status || look->chain)
                 return status;

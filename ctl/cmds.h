@@ -17,6 +17,8 @@ command_run run_account_export, run_account_apply;
 /* cmd_test.c */
 command_run run_account_test, run_account_folders, run_account_authorize, run_account_heartbeat, run_probe,
         run_audit;
+/* What Probe is asked about HOST[:PORT], with the options --transport and --security. NULL with a cause. */
+json_t *parameters_of_probe(const struct tool *tool, const char *server, struct cause *cause) must_use;
 /* cmd_setup.c */
 command_run run_setup, run_probe_address;
 /* cmd_challenge.c */
