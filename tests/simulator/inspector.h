@@ -2,7 +2,7 @@
 /*
  * Somebody who comes by all through a history and reads what the station says of itself. Judged is what must
  * hold at any moment, however bad the time: no account is `ok` on an old word, every wait has a reason and an
- * end, mail does not age by a clock that is set.
+ * end.
  */
 #pragma once
 
