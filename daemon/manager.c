@@ -36,7 +36,8 @@ static struct {
         atomic_bool ending;  /* manager_close() waits for the thread, */
         unsigned polls_left; /* which waits so often then, for all that it has to tell */
         uint64_t watchdog_usec;
-        bool told; /* that the watchdog is not fed any more */
+        bool told;  /* that the watchdog is not fed any more */
+        char *line; /* the status that was told last; NULL: none, or it did not get there */
 } me;
 
 struct manager_notice {
@@ -84,17 +85,19 @@ static void notice_done(struct job *job)
         free(notice);
 }
 
-/* Takes the text over. */
-static void notify(char *text)
+/* Takes the text over. False: nobody is told. */
+static bool notify(char *text)
 {
         struct manager_notice *notice = new_object(struct manager_notice);
 
         *notice =
                 (struct manager_notice){ .job = { .work = notice_send, .done = notice_done }, .text = text };
-        if (getenv("NOTIFY_SOCKET") && workers_busy_for(me.notifier) < NOTIFY_STUCK_MS)
+        bool listens = getenv("NOTIFY_SOCKET") && workers_busy_for(me.notifier) < NOTIFY_STUCK_MS;
+        if (listens)
                 workers_run(me.notifier, &notice->job);
         else
                 notice_done(&notice->job); /* nobody to tell, or nobody who listens */
+        return listens;
 }
 
 static void tell_stuck(int64_t ms)
@@ -118,18 +121,30 @@ static void feed_watchdog(unused_arg void *ctx)
         bool well = stuck < (int64_t)(STUCK_PERIODS * me.watchdog_usec / 1000);
 
         if (well)
-                notify(copy_text("WATCHDOG=1"));
+                (void)notify(copy_text("WATCHDOG=1"));
         else if (!me.told)
                 tell_stuck(stuck);
         me.told = !well;
         timer_set(me.watchdog, (int64_t)(me.watchdog_usec / 2000));
 }
 
+/* `before`: what goes ahead of it. */
+static void tell_line(const char *before)
+{
+        scoped(scoped_free) char *line = me.user.line();
+        bool told = notify(text_of("%sSTATUS=%s", before, line));
+
+        free(take(me.line));
+        me.line = told ? take(line) : NULL;
+}
+
+/* Much that may change it does not. */
 static void tell_status(unused_arg void *ctx)
 {
         scoped(scoped_free) char *line = me.user.line();
 
-        notify(text_of("STATUS=%s", line));
+        if (!me.line || strcmp(line, me.line) != 0)
+                tell_line("");
 }
 
 void manager_status_changed(void)
@@ -140,19 +155,17 @@ void manager_status_changed(void)
 
 void manager_tell_ready(void)
 {
-        scoped(scoped_free) char *line = me.user.line();
-
-        notify(text_of("READY=1\nSTATUS=%s", line));
+        tell_line("READY=1\n");
 }
 
 void manager_tell_reloading(void)
 {
-        notify(text_of("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)time_monotonic_us()));
+        (void)notify(text_of("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)time_monotonic_us()));
 }
 
 void manager_tell_ending(void)
 {
-        notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
+        (void)notify(copy_text("STOPPING=1\nSTATUS=ending: sessions finish what is on its way"));
 }
 
 void manager_tell_refused(const char *why)
@@ -181,4 +194,5 @@ void manager_close(void)
         timer_free(take(me.watchdog));
         atomic_store(&me.ending, true);
         workers_free(take(me.notifier));
+        free(take(me.line));
 }

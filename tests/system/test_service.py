@@ -45,6 +45,23 @@ def test_the_status_line_tells_what_is_wrong(station, new_sink, certificates):
         assert time.monotonic() < deadline, line
 
 
+def test_a_status_line_is_told_when_it_changes(interposed, sink):
+    """What is read again every few seconds, since it cannot be read, says nothing new."""
+    station = interposed.station
+    station.start()
+    with open(station.trust, "wb") as out:
+        out.write(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    station.wait_event("trust.reloaded")
+    for _ in range(6):
+        interposed.pass_time(6)
+        station.json("status")
+    outgoing(station, sink)
+    while "1 account" not in station.notify.wait("STATUS=", station.process)["STATUS"]:
+        pass
+    told = [line for line in station.notify.seen if line.startswith("STATUS=")]
+    assert all(before != after for before, after in zip(told, told[1:])), told
+
+
 def test_the_watchdog_is_fed(new_station):
     station = new_station()
     station.extra_environment = {"WATCHDOG_USEC": "400000"}
