@@ -253,6 +253,8 @@ void sender_open_session(struct sender *sender)
         sender->sessions = session;
         session_plan_of(values, &plan);
         session->session = session_open(&plan, new_engine(session), &session_user, session);
+        if (session_waits_ms(session->session) >= 0)
+                account_tell_status(sender->runner.account);
 }
 
 void sender_retire_all(struct sender *sender)

@@ -459,6 +459,7 @@ void service_close(void)
         reread_close();
         timer_free(take(station.minute));
         timer_free(take(station.ending_timer));
+        waiting_close();
         for (struct account *account = accounts_first(); account; account = account->next) {
                 sender_free(take(account->sender));
                 receiver_free(take(account->receiver));

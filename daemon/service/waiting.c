@@ -17,7 +17,12 @@
 
 #include <stdio.h>
 
-enum { STUCK_MS = 5000 }; /* no disk that works keeps a job so long */
+enum {
+        STUCK_MS = 5000,        /* no disk that works keeps a job so long */
+        PLACES_LEAST_MS = 1000, /* between two looks at those that wait for a place */
+};
+
+static struct timer *places; /* the next wait for a place that has to be told of */
 
 const char *waiting_name(enum waiting_reason reason)
 {
@@ -325,6 +330,29 @@ static void tell(struct account *account, const struct waiting *waiting)
                    waiting->reason ? words : "its mail no longer waits");
 }
 
+static void look_at_places(unused_arg void *ctx)
+{
+        for (struct account *account = accounts_first_outgoing(), *next; account; account = next) {
+                next = account->next;
+                if (account->sender && sender_waits_for_place(account->sender))
+                        waiting_look(account);
+        }
+}
+
+/* In so long somebody's wait is one to be told of. */
+static void look_at_places_in(int64_t ms)
+{
+        if (!places)
+                places = timer_new(look_at_places, NULL);
+        if (!timer_is_set(places))
+                timer_set(places, ms > PLACES_LEAST_MS ? ms : PLACES_LEAST_MS);
+}
+
+void waiting_close(void)
+{
+        timer_free(take(places));
+}
+
 void waiting_look(struct account *account)
 {
         struct waiting waiting;
@@ -334,8 +362,10 @@ void waiting_look(struct account *account)
         waiting_of(account, &waiting);
         if (!waiting.messages)
                 waiting.reason = WAITING_FOR_NOTHING;
-        if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms < PLACE_TOLD_MS)
-                return; /* that passes all the time where places are few */
+        if (waiting.reason == WAITING_FOR_PLACE && waiting.since_ms < PLACE_TOLD_MS) {
+                look_at_places_in(PLACE_TOLD_MS - waiting.since_ms);
+                return; /* most of these pass before */
+        }
         bool trying = !waiting.reason && waiting.messages &&
                       (account->status == ACCOUNT_CONNECTING ||
                        (account->sender && sender_is_throttled(account->sender)));

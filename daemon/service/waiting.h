@@ -47,3 +47,4 @@ bool waiting_show(json_t *message);
 /* How things stand with the account's mail may have changed: journal and event tell when a wait begins, and
  * the event when it is over. */
 void waiting_look(struct account *account);
+void waiting_close(void);
