@@ -227,6 +227,9 @@ static void renewed(void *ctx, const struct owner_rows *rows, const struct cause
                 load_again(account);
 }
 
+/* While the files are read beside a database that was just made: no name has anything under it. */
+static bool nothing_is_kept;
+
 /* Whose the rows under the name are. A file without an identity is of before there were any, or was written
  * by hand for the account that is known here. */
 static bool belongs(const char *name, char id[OWNER_ID_SIZE])
@@ -237,7 +240,7 @@ static bool belongs(const char *name, char id[OWNER_ID_SIZE])
                 return false;
         if (!*id && bound)
                 (void)snprintf(id, OWNER_ID_SIZE, "%s", bound);
-        if ((bound && strcmp(bound, id) == 0) || !*id) {
+        if ((bound && strcmp(bound, id) == 0) || !*id || (!bound && nothing_is_kept)) {
                 if (!bound || !owner_is_there(name) || strcmp(bound, id) != 0)
                         owner_bind(name, id, OWNER_THERE);
                 return true;
@@ -259,7 +262,7 @@ static void load_account(const char *name)
         }
         if (!belongs(name, id)) {
                 (void)cause_set(&cause, CAUSE_STATE,
-                                "what was kept for an earlier account %s is being removed", name);
+                                "what may be kept for an earlier account %s is being removed", name);
                 cause_remedy(&cause, "wait a moment");
                 properties_done(&values);
                 accounts_insert(unreadable_account(name, &cause));
@@ -424,9 +427,11 @@ int accounts_open(struct cause *cause)
             apply_recover(cause) < 0)
                 return -1;
         end_what_was_cut();
+        nothing_is_kept = store_is_new();
         int count = load_all(folder, cause);
         if (count < 0)
                 return -1;
+        nothing_is_kept = false;
         load_lost();
         sweep_folder(folder, is_temporary);
         sweep_folder(secrets, count > LIMIT_ACCOUNTS ? is_temporary : is_leftover);

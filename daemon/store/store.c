@@ -163,6 +163,11 @@ static int look_for_database(const char *directory, const char *path, struct cau
         return -1;
 }
 
+bool store_is_new(void)
+{
+        return store.anew;
+}
+
 bool store_lost_database(void)
 {
         return store.lost;

@@ -21,6 +21,8 @@ int store_open(const char *state_directory, struct cause *cause) must_use;
 /* Before store_open: a database that is missing or empty beside accounts is begun anew; else that is refused.
  */
 void store_accept_new(void);
+/* Whether store_open has made the database, so that nothing is kept in it for anybody. */
+bool store_is_new(void);
 /* Whether that is why store_open failed. */
 bool store_lost_database(void);
 /* The lock alone, for work on the folder of a station that does not run; makes the folder. */
