@@ -239,7 +239,12 @@ struct renewal {
         struct store_write write;
         struct renewal *next;
 };
-static struct renewal *renewals; /* under way; loop's */
+static struct renewal *renewals[BUCKETS]; /* under way, by the name; loop's */
+
+static struct renewal **renewals_of(const char *name)
+{
+        return &renewals[text_hash(name) % BUCKETS];
+}
 
 static int remove_messages(const char *name, struct owner_rows *removed, struct database *db,
                            struct cause *cause)
@@ -380,7 +385,7 @@ static void renewed(struct renewal *renewal, const struct cause *cause)
                 if (!renewal->only_remove)
                         bind_name(name, renewal->owner.id, OWNER_COMING);
         }
-        struct renewal **at = &renewals;
+        struct renewal **at = renewals_of(name);
         while (*at != renewal)
                 at = &(*at)->next;
         *at = renewal->next;
@@ -428,8 +433,9 @@ static void begin_renewal(const char *name, const char *id, bool stubborn,
         (void)snprintf(renewal->owner.id, sizeof renewal->owner.id, "%s", id ? id : "");
         if (*place_of(name))
                 renewal->rows = (*place_of(name))->found;
-        renewal->next = renewals;
-        renewals = renewal;
+        struct renewal **first = renewals_of(name);
+        renewal->next = *first;
+        *first = renewal;
         store_write(&renewal->write);
 }
 
@@ -448,7 +454,7 @@ void owner_remove(const char *name, void (*unseen)(void *ctx, const struct owner
 
 bool owner_is_renewed(const char *name)
 {
-        for (const struct renewal *renewal = renewals; renewal; renewal = renewal->next)
+        for (const struct renewal *renewal = *renewals_of(name); renewal; renewal = renewal->next)
                 if (strcmp(renewal->owner.name, name) == 0)
                         return true;
         return false;
