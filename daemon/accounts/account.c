@@ -184,7 +184,7 @@ static void emit_status(struct account *account)
         json_put(data, "cause", cause_json(ill ? account->cause : NULL));
         if (account->challenge_id[0])
                 json_put_text(data, "challenge", account->challenge_id);
-        event_emit("account.status", account->name, data, "%s: %s%s%s", account->name,
+        event_emit(EVENT_ACCOUNT_STATUS, account->name, data, "%s: %s%s%s", account->name,
                    account_status_name(account->status), ill ? ": " : "", ill ? account->cause->text : "");
         manager_status_changed();
         account_tell_status(account);

@@ -135,7 +135,7 @@ static void answer(struct change *change, struct account *account, const struct 
         change_over(change);
 }
 
-static void tell(const char *name, const char *event, const char *what)
+static void tell(const char *name, enum event_kind event, const char *what)
 {
         event_emit(event, name, NULL, "account %s was %s", name, what);
         manager_status_changed();
@@ -206,7 +206,7 @@ void account_change_values(struct account *account, struct property_values *valu
         senders_add(account);
         account->generation++;
         account_tell_changed(account);
-        tell(account->name, "account.changed", "changed");
+        tell(account->name, EVENT_ACCOUNT_CHANGED, "changed");
 }
 
 static void begin_next(struct account *account);
@@ -267,12 +267,13 @@ static void rows_unseen(void *ctx, const struct owner_rows *rows)
                         &subject, LOG_NOTICE, MSG_ACCOUNT_CHANGED,
                         "account %s was being deleted when the daemon ended: what was left of it is removed",
                         change->name);
-        tell(change->name, "account.deleted", "deleted");
+        tell(change->name, EVENT_ACCOUNT_DELETED, "deleted");
         if (rows->messages) { /* who waits for one of them looks, and finds it gone */
                 json_t *data = json_object();
                 json_put(data, "messages", json_integer((json_int_t)rows->messages));
-                event_emit("queue.changed", change->name, data, "%llu messages were deleted with account %s",
-                           (unsigned long long)rows->messages, change->name);
+                event_emit(EVENT_QUEUE_CHANGED, change->name, data,
+                           "%llu messages were deleted with account %s", (unsigned long long)rows->messages,
+                           change->name);
         }
         if (change->done)
                 change->done(change->ctx, change->account,
@@ -436,7 +437,7 @@ struct account *account_appear(struct property_values *values, const char *id)
         secrets_new(account->name, id);
         owner_bind(account->name, id, OWNER_THERE);
         account_tell_added(account);
-        tell(account->name, "account.added", "added");
+        tell(account->name, EVENT_ACCOUNT_ADDED, "added");
         return account;
 }
 

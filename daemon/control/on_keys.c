@@ -11,7 +11,8 @@
 struct key_call {
         struct call *call;
         enum audit_trail_action action;
-        const char *event, *words;
+        enum event_kind event;
+        const char *words;
 };
 
 void on_list_keys(struct call *call)
@@ -47,7 +48,7 @@ static void key_done(void *ctx, const struct cause *cause, json_t *key)
         free(k);
 }
 
-static struct key_call *key_call_new(struct call *call, enum audit_trail_action action, const char *event,
+static struct key_call *key_call_new(struct call *call, enum audit_trail_action action, enum event_kind event,
                                      const char *words)
 {
         struct key_call *k = new_object(struct key_call);
@@ -68,7 +69,7 @@ void on_import_key(struct call *call)
                 call_fail(call, &cause);
         } else {
                 keys_import(in->name, bytes, len, key_done,
-                            key_call_new(call, TRAIL_KEY_IMPORTED, "key.imported", "stored"));
+                            key_call_new(call, TRAIL_KEY_IMPORTED, EVENT_KEY_IMPORTED, "stored"));
         }
         if (bytes)
                 explicit_bzero(bytes, len);
@@ -98,5 +99,5 @@ void on_delete_key(struct call *call)
                 call_fail(call, &cause);
                 return;
         }
-        keys_delete(name, key_done, key_call_new(call, TRAIL_KEY_DELETED, "key.deleted", "deleted"));
+        keys_delete(name, key_done, key_call_new(call, TRAIL_KEY_DELETED, EVENT_KEY_DELETED, "deleted"));
 }

@@ -181,7 +181,7 @@ static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
                           call_actor(changing->call));
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
-                event_emit("queue.changed", name, data, "%s: %s", id, changing->words);
+                event_emit(EVENT_QUEUE_CHANGED, name, data, "%s: %s", id, changing->words);
                 if (account && account->sender && changing->now)
                         sender_try_now(account->sender);
                 else if (account && account->sender)

@@ -235,7 +235,7 @@ void on_get_anchor(struct call *call)
 }
 
 static void tell_anchor(struct call *call, const json_t *anchor, enum audit_trail_action action,
-                        const char *event, const char *words)
+                        enum event_kind event, const char *words)
 {
         const char *fingerprint = json_string_value(json_object_get(anchor, "fingerprintSha256"));
         const char *subject_name = json_string_value(json_object_get(anchor, "subject"));
@@ -263,7 +263,8 @@ static void imported(void *ctx, const struct cause *cause, json_t *results)
         audit_nothing(call);
         json_array_foreach(results, index, result)
                 if (same_text(json_string_value(json_object_get(result, "result")), "imported"))
-                        tell_anchor(call, result, TRAIL_ANCHOR_IMPORTED, "trust.imported", "imported into");
+                        tell_anchor(call, result, TRAIL_ANCHOR_IMPORTED, EVENT_TRUST_IMPORTED,
+                                    "imported into");
         if (cause_happened(cause))
                 call_fail(call, cause);
         else
@@ -299,7 +300,7 @@ static void anchor_deleted(void *ctx, const struct cause *cause, json_t *anchor)
                 call_fail(call, cause);
                 return;
         }
-        tell_anchor(call, anchor, TRAIL_ANCHOR_DELETED, "trust.deleted", "deleted from");
+        tell_anchor(call, anchor, TRAIL_ANCHOR_DELETED, EVENT_TRUST_DELETED, "deleted from");
         call_reply(call, wrapped("anchor", json_incref(anchor)));
 }
 

@@ -167,12 +167,11 @@ static void look_now(void *ctx)
 /* Anything told of this message or of an account is a reason to look. */
 static bool may_concern(const struct waiter *waiting, struct event *event)
 {
-        const char *name = event_name(event);
+        enum event_kind kind = event_kind(event);
 
-        if (strcmp(name, "account.status") == 0 || strcmp(name, "account.deleted") == 0 ||
-            strcmp(name, "queue.changed") == 0)
+        if (kind == EVENT_ACCOUNT_STATUS || kind == EVENT_ACCOUNT_DELETED || kind == EVENT_QUEUE_CHANGED)
                 return true;
-        if (strcmp(name, "mail.received") == 0)
+        if (kind == EVENT_MAIL_RECEIVED)
                 return false;
         const json_t *data = json_object_get(event_json(event), "data");
         return same_text(json_string_value(json_object_get(data, "id")), waiting->id);

@@ -53,7 +53,8 @@ static void tell_missing(const struct fetching *fetching, const struct missing *
                   "%s: %s cannot be had from the server, the others are received: %s",
                   fetching->account->name, name, message->text);
         json_put_text(data, "cause", message->text);
-        event_emit("mail.missing", fetching->account->name, data, "%s cannot be had from the server", name);
+        event_emit(EVENT_MAIL_MISSING, fetching->account->name, data, "%s cannot be had from the server",
+                   name);
 }
 
 static void tell_over(const struct fetching *fetching, const struct mailbox_entry *entry, bool came)
@@ -66,7 +67,7 @@ static void tell_over(const struct fetching *fetching, const struct mailbox_entr
         log_about(&subject, LOG_NOTICE, MSG_MISSING_OVER, "%s: %s, which could not be had, %s",
                   fetching->account->name, name, what);
         json_put(data, "came", json_boolean(came));
-        event_emit("mail.missingOver", fetching->account->name, data, "%s %s", name, what);
+        event_emit(EVENT_MAIL_MISSING_OVER, fetching->account->name, data, "%s %s", name, what);
 }
 
 /* ---- what is missing from earlier polls ---- */

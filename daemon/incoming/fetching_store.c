@@ -60,7 +60,7 @@ static void announce(struct fetching *fetching, const struct delivered *message)
         if (is_own_mail && is_own_mail(fetching->account->name, message->message_id, message->subject))
                 return; /* which is no mail to tell of */
         struct inbox_message known = delivered_message(fetching->account->name, fetching->folder, message);
-        event_emit_of("mail.received", known.account, &received_recipe, inbox_message_copy(&known));
+        event_emit_of(EVENT_MAIL_RECEIVED, known.account, &received_recipe, inbox_message_copy(&known));
 }
 
 static void count_left(struct fetching *fetching, const struct delivered *message)
@@ -82,7 +82,7 @@ static void count_left(struct fetching *fetching, const struct delivered *messag
         json_put(data, "size", json_integer((json_int_t)entry->size));
         json_put(data, "uid", json_integer(entry->uid));
         json_put_text(data, "folder", fetching->folder);
-        event_emit("mail.left", fetching->account->name, data,
+        event_emit(EVENT_MAIL_LEFT, fetching->account->name, data,
                    "%s: a message of %llu bytes was left at the server", fetching->account->name,
                    (unsigned long long)entry->size);
 }

@@ -67,6 +67,6 @@ void hand_on_refused(const struct account *account, const char *who, const char 
         kept_set_number(account->name, KEPT_LAST_HANDED_BACK, (int64_t)loop_wall());
         json_put_text(data, key, what);
         json_put_text(data, "reply", reply);
-        event_emit("mail.handedBack", account->name, data,
+        event_emit(EVENT_MAIL_HANDED_BACK, account->name, data,
                    "%s: %s refused a message, which is in the inbox here", account->name, who);
 }

@@ -136,7 +136,7 @@ static void tell(const struct receiver *receiver, const struct cause *cause)
         else
                 log_about(&subject, LOG_NOTICE, MSG_FOLDER_REFUSED, "%s: folder %s can be opened again",
                           account, folder);
-        event_emit("account.folder", account, data, "%s: folder %s %s", account, folder,
+        event_emit(EVENT_ACCOUNT_FOLDER, account, data, "%s: folder %s %s", account, folder,
                    cause ? "cannot be opened" : "can be opened again");
 }
 

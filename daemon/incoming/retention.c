@@ -36,7 +36,7 @@ static void tell(const struct sweep *sweep, size_t count, const struct cause *ca
         if (count) {
                 json_t *data = json_object();
                 json_put(data, "count", json_integer((json_int_t)count));
-                event_emit("mail.deleted", sweep->account, data, "%s: %zu received %s deleted",
+                event_emit(EVENT_MAIL_DELETED, sweep->account, data, "%s: %zu received %s deleted",
                            sweep->account, count, messages);
         }
         subject.cause = cause;

@@ -101,7 +101,7 @@ static json_t *event_of(const json_t *offer)
                                   " events were dropped, since they were not acknowledged in time: "
                                   "look through the inboxes",
                                   json_integer_value(json_object_get(data, "missed")));
-        return event_new(account ? "mail.received" : "mail.missed", cursor,
+        return event_new(account ? EVENT_MAIL_RECEIVED : EVENT_MAIL_MISSED, cursor,
                          (time_t)json_integer_value(json_object_get(offer, "time")), account,
                          json_incref(data), text);
 }
@@ -183,7 +183,7 @@ static void tell_missed(const json_t *one)
                   cause.text, LIMIT_OFFERED, LIMIT_OFFERED_DAYS);
         json_t *data = json_object();
         json_put_text(data, "name", name_in(one));
-        event_emit("subscriber.missed", NULL, data, "%s: the oldest were dropped", cause.text);
+        event_emit(EVENT_SUBSCRIBER_MISSED, NULL, data, "%s: the oldest were dropped", cause.text);
 }
 
 static void look(void);
@@ -225,7 +225,7 @@ void subscribers_look_at_time(void)
 
 static void hear_event(void *ctx unused_arg, struct event *event)
 {
-        if (strcmp(event_name(event), "mail.received") != 0)
+        if (event_kind(event) != EVENT_MAIL_RECEIVED)
                 return;
         for (struct stream *stream = subscribers.streams; stream; stream = stream->next)
                 read_on(stream);

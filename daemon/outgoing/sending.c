@@ -130,13 +130,14 @@ static void tell(const struct sending *sending, enum queue_state state,
                  const struct smtp_recipient *recipient, const struct settled_recipient *settled)
 {
         static const struct {
-                const char *event, *message_id, *words;
+                enum event_kind event;
+                const char *message_id, *words;
                 int priority;
         } forms[QUEUE_STATES] = {
-                [QUEUE_SENT] = { "mail.sent", MSG_SENT, "sent", LOG_INFO },
-                [QUEUE_DEFERRED] = { "mail.deferred", MSG_DEFERRED, "deferred", LOG_NOTICE },
-                [QUEUE_FAILED] = { "mail.failed", MSG_FAILED, "failed", LOG_WARNING },
-                [QUEUE_AMBIGUOUS] = { "mail.deferred", MSG_AMBIGUOUS,
+                [QUEUE_SENT] = { EVENT_MAIL_SENT, MSG_SENT, "sent", LOG_INFO },
+                [QUEUE_DEFERRED] = { EVENT_MAIL_DEFERRED, MSG_DEFERRED, "deferred", LOG_NOTICE },
+                [QUEUE_FAILED] = { EVENT_MAIL_FAILED, MSG_FAILED, "failed", LOG_WARNING },
+                [QUEUE_AMBIGUOUS] = { EVENT_MAIL_DEFERRED, MSG_AMBIGUOUS,
                                       "may have been sent, will be sent again", LOG_WARNING },
         };
         struct subject subject = account_subject(sending->account);

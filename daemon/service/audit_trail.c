@@ -171,6 +171,6 @@ void audit_trail_record(const struct actor *actor, const struct trail *trail)
         json_put_text(data, "who", actor->who);
         json_put_text(data, "uid", actor->uid[0] ? actor->uid : NULL);
         json_put_text(data, "loginUid", actor->login_uid[0] ? actor->login_uid : NULL);
-        event_emit("audit.recorded", trail->about.account, data, "%s", text);
+        event_emit(EVENT_AUDIT_RECORDED, trail->about.account, data, "%s", text);
         keep_last(actor, trail, text);
 }

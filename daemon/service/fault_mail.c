@@ -375,16 +375,17 @@ static void hear_status(const char *name, const json_t *data)
 
 static void hear(void *ctx, struct event *event)
 {
-        const char *what = event_name(event), *name = event_account(event);
+        enum event_kind kind = event_kind(event);
+        const char *name = event_account(event);
 
         (void)ctx;
         if (!address() || !name || !account_named(name))
                 return;
-        if (same_text(what, "account.status"))
+        if (kind == EVENT_ACCOUNT_STATUS)
                 hear_status(name, json_object_get(event_json(event), "data"));
-        else if (same_text(what, "heartbeat.missing"))
+        else if (kind == EVENT_HEARTBEAT_MISSING)
                 add(name, KIND_OF_HEARTBEAT, "Heartbeat", false);
-        else if (same_text(what, "heartbeat.arrived"))
+        else if (kind == EVENT_HEARTBEAT_ARRIVED)
                 over(name, KIND_OF_HEARTBEAT);
 }
 

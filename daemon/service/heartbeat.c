@@ -133,7 +133,7 @@ static void tell_missing(struct account *account, const char *why)
                   address_of(account), why);
         json_t *data = data_of(account);
         json_put(data, "cause", cause_json(&cause));
-        event_emit("heartbeat.missing", account->name, data, "%s: the heartbeat to %s %s", account->name,
+        event_emit(EVENT_HEARTBEAT_MISSING, account->name, data, "%s: the heartbeat to %s %s", account->name,
                    address_of(account), why);
         manager_status_changed();
 }
@@ -150,8 +150,9 @@ static void tell_arrived(struct account *account, const char *incoming)
         json_t *data = data_of(account);
         json_put_text(data, "incoming", incoming);
         json_put(data, "seconds", json_integer(seconds));
-        event_emit("heartbeat.arrived", account->name, data, "%s: the heartbeat to %s arrived after %lld s",
-                   account->name, address_of(account), (long long)seconds);
+        event_emit(EVENT_HEARTBEAT_ARRIVED, account->name, data,
+                   "%s: the heartbeat to %s arrived after %lld s", account->name, address_of(account),
+                   (long long)seconds);
         manager_status_changed();
 }
 
@@ -311,8 +312,8 @@ static bool heartbeat_received(const char *incoming, const char *message_id, con
 
 static void hear(void *ctx, struct event *event)
 {
-        const char *what = event_name(event), *name = event_account(event);
-        bool sent = same_text(what, "mail.sent"), failed = same_text(what, "mail.failed");
+        const char *name = event_account(event);
+        bool sent = event_kind(event) == EVENT_MAIL_SENT, failed = event_kind(event) == EVENT_MAIL_FAILED;
         struct account *account = sent || failed ? account_named(name) : NULL;
 
         (void)ctx;
@@ -329,8 +330,8 @@ static void hear(void *ctx, struct event *event)
                 if (!missing ||
                     !heartbeat_is_expected(account, &anybody)) /* else it is so until one arrives */
                         set_state(account, HEARTBEAT_SENT);
-                event_emit("heartbeat.sent", name, data_of(account), "%s: the heartbeat to %s was sent", name,
-                           address_of(account));
+                event_emit(EVENT_HEARTBEAT_SENT, name, data_of(account), "%s: the heartbeat to %s was sent",
+                           name, address_of(account));
                 heartbeat_watches_sent(name);
         }
 }

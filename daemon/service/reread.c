@@ -26,7 +26,7 @@ static struct timer *again;
 static void tell_healed(const char *what)
 {
         log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED, "%s can be read again", what);
-        event_emit("trust.reloaded", NULL, NULL, "%s can be read again", what);
+        event_emit(EVENT_TRUST_RELOADED, NULL, NULL, "%s can be read again", what);
 }
 
 static bool trust_again(void)

@@ -153,20 +153,22 @@ static void on_trust_changed(void *ctx, const char *why)
 }
 
 struct allowed_words {
-        const char *what, *event, *message_id, *words;
+        const char *what;
+        enum event_kind event;
+        const char *message_id, *words;
         int priority;
 };
 static const struct allowed_words allowed_words[] = {
-        { "challenge", "challenge.raised", MSG_CHALLENGE, "waits for a decision", LOG_WARNING },
-        { "approved", "allowed.approved", MSG_ALLOWED_DECIDED, "was approved", LOG_NOTICE },
-        { "rejected", "allowed.rejected", MSG_ALLOWED_DECIDED, "was rejected", LOG_NOTICE },
-        { "unapproved", "allowed.unapproved", MSG_ALLOWED_DECIDED, "is no longer approved", LOG_NOTICE },
-        { "deleted", "allowed.deleted", MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
-        { "needless", "allowed.needless", MSG_ALLOWED_NEEDLESS,
+        { "challenge", EVENT_CHALLENGE_RAISED, MSG_CHALLENGE, "waits for a decision", LOG_WARNING },
+        { "approved", EVENT_ALLOWED_APPROVED, MSG_ALLOWED_DECIDED, "was approved", LOG_NOTICE },
+        { "rejected", EVENT_ALLOWED_REJECTED, MSG_ALLOWED_DECIDED, "was rejected", LOG_NOTICE },
+        { "unapproved", EVENT_ALLOWED_UNAPPROVED, MSG_ALLOWED_DECIDED, "is no longer approved", LOG_NOTICE },
+        { "deleted", EVENT_ALLOWED_DELETED, MSG_ALLOWED_DECIDED, "was deleted", LOG_NOTICE },
+        { "needless", EVENT_ALLOWED_NEEDLESS, MSG_ALLOWED_NEEDLESS,
           "is no longer needed: emailsecctl allowed prune", LOG_NOTICE },
-        { "healed", "challenge.ended", MSG_ALLOWED_NEEDLESS, "no longer needs a decision", LOG_NOTICE },
-        { "expired", "allowed.expired", MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
-        { "flood", "challenge.flood", MSG_CHALLENGE_FLOOD,
+        { "healed", EVENT_CHALLENGE_ENDED, MSG_ALLOWED_NEEDLESS, "no longer needs a decision", LOG_NOTICE },
+        { "expired", EVENT_ALLOWED_EXPIRED, MSG_ALLOWED_EXPIRED, "has come to its end", LOG_NOTICE },
+        { "flood", EVENT_CHALLENGE_FLOOD, MSG_CHALLENGE_FLOOD,
           "was dropped: too many certificates from one server", LOG_WARNING },
 };
 
@@ -275,7 +277,7 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
                 json_t *data = json_object();
                 json_put_text(data, "id", id);
                 json_put_text(data, "cause", cause_kind(CAUSE_EXPIRED)->name);
-                event_emit("mail.failed", name, data, "%s: failed: its lifetime has passed", id);
+                event_emit(EVENT_MAIL_FAILED, name, data, "%s: failed: its lifetime has passed", id);
         }
 }
 
@@ -358,7 +360,7 @@ static void on_trust_files(void *ctx)
         else
                 log_about(NULL, LOG_NOTICE, MSG_TRUST_CHANGED,
                           "the System Trust Store has changed and was read again");
-        event_emit("trust.reloaded", NULL, NULL, "the System Trust Store has changed and was read again");
+        event_emit(EVENT_TRUST_RELOADED, NULL, NULL, "the System Trust Store has changed and was read again");
         manager_status_changed();
         reread_watch();
         watch_trust(); /* a folder may have been replaced by another of its name */
@@ -442,7 +444,7 @@ void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
         station.end_by = loop_now() + ms;
         station.ended = ended;
         station.ended_ctx = ctx;
-        event_emit("station.ending", NULL, NULL, "the station ends");
+        event_emit(EVENT_STATION_ENDING, NULL, NULL, "the station ends");
         for (struct account *account = accounts_first(); account; account = account->next) {
                 if (account->sender)
                         sender_wind_down(account->sender);
@@ -518,6 +520,7 @@ void service_reload(const struct settings *settings, json_t *warnings)
                     account->cause->code) /* it may have been this that was corrected */
                         account_changed(account);
         fault_mail_look();
-        event_emit("station.reloaded", NULL, NULL, "settings, credentials and system trust were read again");
+        event_emit(EVENT_STATION_RELOADED, NULL, NULL,
+                   "settings, credentials and system trust were read again");
         manager_status_changed();
 }

@@ -81,7 +81,7 @@ static void tell_exemption(void *ctx, const struct allowed_end *end)
         json_put_text(data, "host", end->host);
         json_put(data, "port", json_integer(end->port));
         json_put_time(data, "expires", (int64_t)end->time);
-        event_emit("allowed.ends", NULL, data, "%s", cause.text);
+        event_emit(EVENT_ALLOWED_ENDS, NULL, data, "%s", cause.text);
 }
 
 void soon_check(void)

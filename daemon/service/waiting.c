@@ -326,7 +326,7 @@ static void tell(struct account *account, const struct waiting *waiting)
         if (json_is_null(data))
                 data = json_object();
         json_put_text(data, "reason", waiting_name(waiting->reason));
-        event_emit("account.waiting", account->name, data, "%s: %s", account->name,
+        event_emit(EVENT_ACCOUNT_WAITING, account->name, data, "%s: %s", account->name,
                    waiting->reason ? words : "its mail no longer waits");
 }
 

@@ -294,7 +294,7 @@ static void warn(const struct seen_certificate *seen, time_t now)
         json_put(data, "port", json_integer(seen->port));
         json_put_text(data, "fingerprintSha256", seen->fingerprint);
         json_put_time(data, "notAfter", (int64_t)seen->not_after);
-        event_emit("certificate.expires", NULL, data, "%s", words);
+        event_emit(EVENT_CERTIFICATE_EXPIRES, NULL, data, "%s", words);
 }
 
 /* True when a warning was due and given. */

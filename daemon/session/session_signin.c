@@ -43,7 +43,8 @@ static void note_weaker(const struct session *session, const char *before, const
                   "%s signed in by %s before and by %s now: if the server's operator did not mean that, "
                   "someone else may be answering there",
                   account, before, by);
-        event_emit("account.signinWeaker", account, NULL, "signed in by %s before and by %s now", before, by);
+        event_emit(EVENT_ACCOUNT_SIGNIN_WEAKER, account, NULL, "signed in by %s before and by %s now", before,
+                   by);
 }
 
 void session_note_signin(const struct session *session)

@@ -452,7 +452,7 @@ static void emit(const struct flood *flood, const char *account)
                 json_put_text(data, "id", first->digest);
                 json_put_text(data, "recipient", first->address);
                 json_put(data, "ids", ids);
-                event_emit("mail.gathered", account, data,
+                event_emit(EVENT_MAIL_GATHERED, account, data,
                            "%s: %zu messages to %s are gathered in this digest", first->digest, to - i,
                            first->address);
         }

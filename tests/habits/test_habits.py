@@ -139,15 +139,38 @@ def test_errors_are_in_the_contract():
     assert [names[c] for c in re.findall(r"CAUSE_\w+", own) if f"error {names[c]} " not in text] == []
 
 
-def test_events_are_in_the_contract():
-    """What is emitted by name is described, and what is described is emitted. That it comes, with all that it may have, is
-    held against the description by the system tests (tests/system/conftest.py)."""
-    named = set(re.findall(r"^# event (\S+) ", read("common/io.emailsec.EmailService.varlink"), re.M))
-    kinds = "|".join(sorted({name.split(".")[0] for name in named}))
-    used = {name for path in sources() if path.startswith("daemon/") and not path.endswith("trail.c")
-            for name in re.findall(rf'"((?:{kinds})\.[a-zA-Z]+)"', read(path))}
-    used |= {name for path in sources() for name in re.findall(r'event_emit\("([^"]+)"', read(path))}
-    assert used - {"station.db"} == named  # a file
+def events():
+    """The table of events: {word of its kind: (name, data)}."""
+    rows = re.search(r"event_forms\[EVENT_KINDS\] = \{(.*?)\n\};", read("daemon/events.c"), re.S)[1]
+    return {word: (name, "".join(re.findall(r'"([^"]*)"', data)))
+            for word, name, data in re.findall(r'\[(EVENT_\w+)\] = \{ "([\w.]+)",((?:\s*"[^"]*")+) \}', rows)}
+
+
+def test_events_are_the_contract():
+    """The table against the description, name and data. That each comes, with all that it may have, is held against the
+    description by the system tests (tests/system/conftest.py)."""
+    described = re.findall(r"^# event (\S+) ([^(\n]+$|\([^)]*\))", read("common/io.emailsec.EmailService.varlink"), re.M)
+    described = {name: re.sub(r"\s+", " ", data.replace("#", "")) for name, data in described}
+    assert dict(events().values()) == described
+    words = re.search(r"enum event_kind \{(.*?)\}", read("daemon/events.h"), re.S)[1]
+    assert set(re.findall(r"EVENT_\w+", words)) - {"EVENT_NONE", "EVENT_KINDS"} == set(events())
+    named = {"EVENT_" + re.sub(r"([A-Z])", r"_\1", name).replace(".", "_").upper() for name in described}
+    assert named == set(events())  # a word is its name
+
+
+def test_events_are_emitted_and_named_nowhere_else():
+    places = {p: read(p) for p in sources() if p.startswith("daemon/") and p not in ("daemon/events.c", "daemon/events.h")}
+    names = "|".join(re.escape(name) for name, _ in events().values())
+    assert [p for p, text in places.items() if re.search(rf'"(?:{names})"', text)
+            and "audit_trail" not in p] == []  # it has the names of actions, some of which are events as well
+    everywhere = "".join(places.values())
+    assert [word for word in events() if not re.search(rf"\b{word}\b", everywhere)] == []
+
+
+def test_every_event_is_in_the_man_page():
+    page = read("man/emailsecctl.1")
+    listed = re.findall(r"^\.It Li (\S+\.\S+)$", page.split(".Sh EVENTS")[1].split(".Sh ")[0], re.M)
+    assert sorted(listed) == sorted(name for name, _ in events().values())  # in both directions
 
 
 def test_catalog_is_complete():

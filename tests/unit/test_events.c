@@ -63,7 +63,7 @@ static void teardown(void)
 
 static void emit(const char *id)
 {
-        event_emit_of("mail.received", "in", &recipe, copy_text(id));
+        event_emit_of(EVENT_MAIL_RECEIVED, "in", &recipe, copy_text(id));
 }
 
 START_TEST(nothing_is_made_that_nobody_looks_at)
@@ -81,13 +81,13 @@ START_TEST(it_is_made_for_who_looks_then_and_later)
         looks = true;
         struct subscription *first = events_subscribe(NULL, hear, NULL);
         emit("one");
-        event_emit("mail.sent", "out", NULL, "two");
+        event_emit(EVENT_MAIL_SENT, "out", NULL, "two");
         ck_assert_str_eq(heard, "mail.received in one;mail.sent out (null);");
         ck_assert_uint_eq(made, 1);
         events_unsubscribe(first);
         heard[0] = '\0';
         emit("three");
-        event_emit("mail.sent", "out", NULL, "four");
+        event_emit(EVENT_MAIL_SENT, "out", NULL, "four");
         (void)events_subscribe(cursor, hear, NULL);
         ck_assert_str_eq(heard, "mail.received in three;mail.sent out (null);");
         heard[0] = '\0';
@@ -100,8 +100,8 @@ END_TEST
 static void hear_and_emit(void *ctx, struct event *event)
 {
         (void)ctx;
-        if (strcmp(event_name(event), "mail.received") == 0)
-                event_emit("mail.sent", "out", NULL, "meanwhile");
+        if (event_kind(event) == EVENT_MAIL_RECEIVED)
+                event_emit(EVENT_MAIL_SENT, "out", NULL, "meanwhile");
 }
 
 START_TEST(a_subscriber_emits_another_one)

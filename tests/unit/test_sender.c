@@ -515,7 +515,7 @@ static void count_sent(void *ctx, struct event *event)
 {
         unsigned *count = ctx;
 
-        *count += strcmp(event_name(event), "mail.sent") == 0;
+        *count += event_kind(event) == EVENT_MAIL_SENT;
 }
 
 /* Where a server takes few recipients at once, what became of the first ones is written while the others are
