@@ -118,11 +118,7 @@ bool account_is_stopped(const struct account *account)
 
 int64_t account_clock(const struct account *account)
 {
-        int64_t now = (int64_t)loop_wall();
-        int64_t since = kept_number(account->name, KEPT_STOPPED_SINCE);
-        int64_t standing = since && now > since ? now - since : 0;
-
-        return now - kept_number(account->name, KEPT_PAUSED_SECONDS) - standing;
+        return kept_clock(account->name);
 }
 
 void account_clock_was_set(const struct account *account, int64_t seconds)

@@ -2,6 +2,7 @@
 /* Durable values of accounts; see kept.h. By account a list of those that were ever set: most have few. */
 #include "daemon/store/kept.h"
 
+#include "daemon/loop.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
 
@@ -187,6 +188,14 @@ int64_t kept_number(const char *account, enum kept value)
 int64_t kept_fault_told(const char *account, const char *code)
 {
         return number_of(account, FAULT_TOLD_VALUE, code);
+}
+
+int64_t kept_clock(const char *account)
+{
+        int64_t now = (int64_t)loop_wall(), since = kept_number(account, KEPT_STOPPED_SINCE);
+        int64_t standing = since && now > since ? now - since : 0;
+
+        return now - kept_number(account, KEPT_PAUSED_SECONDS) - standing;
 }
 
 const char *kept_text(const char *account, enum kept value)

@@ -82,6 +82,10 @@ void kept_add(const char *account, enum kept value, int64_t delta);
 const char *kept_text(const char *account, enum kept value);
 void kept_set_text(const char *account, enum kept value, const char *text);
 
+/* The account's clock, seconds: it stands still while the account is stopped, and does not see how the wall
+ * clock is set. How far it is from a message's expires_clock is how long that has left. */
+int64_t kept_clock(const char *account);
+
 /* When a fault of this code (its name, as "Authentication") was last told by mail; 0: never. */
 int64_t kept_fault_told(const char *account, const char *code);
 void kept_set_fault_told(const char *account, const char *code, int64_t when);

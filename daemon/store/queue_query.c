@@ -2,6 +2,8 @@
 /* Queued messages as JSON (interface.md, "A queued message"), and the chunks of their bodies, read in a
  * snapshot on the reader thread. */
 #include "common/json_fields.h"
+#include "daemon/loop.h"
+#include "daemon/store/kept.h"
 #include "daemon/store/owner.h"
 #include "daemon/store/queue_rows.h"
 
@@ -87,15 +89,17 @@ static const char *cause_of(const json_t *recipients, const char *state)
 
 #define MESSAGE_COLUMNS \
         "seq, account, state, priority, sender, size, message_id, submitted, submitted_by, " \
-        "expires, due, attempts, finished, ret, envelope_id"
+        "iif(finished IS NULL, expires_clock, NULL), due, attempts, lifetime, ret, envelope_id"
 
-/* `rows` stands on MESSAGE_COLUMNS; taken into the object before anything else is asked. */
+/* `rows` stands on MESSAGE_COLUMNS; taken into the object before anything else is asked. `expires` is a
+ * number here: of the account's clock, or, where a fresh lifetime is to begin, of seconds from now on with a
+ * minus. */
 static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_history, struct cause *cause)
 {
         uint64_t seq = (uint64_t)sqlite3_column_int64(rows, 0);
         const char *state = queue_state_name((enum queue_state)sqlite3_column_int(rows, 2));
         int64_t due = sqlite3_column_int64(rows, 10);
-        bool finished = sqlite3_column_type(rows, 12) != SQLITE_NULL;
+        int64_t expires = sqlite3_column_int64(rows, 9), lifetime = sqlite3_column_int64(rows, 12);
         char id[QUEUE_ID_SIZE];
         json_t *recipients = recipients_of(db, seq, cause);
         json_t *history = recipients && with_history ? history_of(db, seq, cause) : NULL;
@@ -115,7 +119,10 @@ static json_t *message_json(struct database *db, sqlite3_stmt *rows, bool with_h
         json_put_text(message, "messageId", column(rows, 6));
         json_put_time(message, "submitted", sqlite3_column_int64(rows, 7));
         json_put_text(message, "submittedBy", column(rows, 8));
-        json_put_time(message, "expires", finished ? 0 : sqlite3_column_int64(rows, 9));
+        json_put(message, "expires",
+                 sqlite3_column_type(rows, 9) == SQLITE_NULL || expires == CLOCK_NEVER
+                         ? json_null()
+                         : json_integer(expires == CLOCK_FRESH ? -lifetime : expires));
         json_put_time(message, "nextAttempt", due > 0 ? due : 0);
         json_put(message, "attempts", json_integer(sqlite3_column_int64(rows, 11)));
         json_put_text(message, "ret", column(rows, 13));
@@ -196,12 +203,35 @@ static void leave_out_going(json_t *messages)
         }
 }
 
+/* By the wall clock, as it is now: the account's may have stood still since, and the wall clock been set. */
+static void show_expiry(json_t *message)
+{
+        int64_t then = json_integer_value(json_object_get(message, "expires"));
+        int64_t left =
+                then < 0 ? -then : then - kept_clock(json_string_value(json_object_get(message, "account")));
+
+        json_put_time(message, "expires", then ? (int64_t)loop_wall() + left : 0);
+}
+
+static void show_all_expiries(const struct look *look)
+{
+        size_t i;
+        json_t *message;
+
+        if (!look->listed && look->result)
+                show_expiry(look->result);
+        if (look->listed)
+                json_array_foreach(look->result, i, message)
+                        show_expiry(message);
+}
+
 static void look_done(struct store_read *read, const struct cause *cause)
 {
         struct look *look = container_of(read, struct look, read);
 
         if (look->listed)
                 leave_out_going(look->result);
+        show_all_expiries(look);
         if (look->listed)
                 look->listed(look->ctx, cause ? NULL : look->result, look->next, cause);
         else

@@ -7,6 +7,7 @@
  *                  being sent, finished)
  * message.expires_clock  on the account's clock, which stands still while the account is stopped;
  *                  -1: a fresh lifetime, begun at the next look; the largest integer: never
+ * message.expires  by the wall clock, had it never been set nor the account's stood still: no longer read
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
  * body.digest      SHA-256 of data; NULL: taken in before there were digests, unchecked

@@ -77,6 +77,36 @@ def test_a_clock_that_goes_and_comes_back(clock, sink):
     assert station.wait_message(queued)["state"] == "sent"
 
 
+def test_when_a_message_ends_is_shown(clock, sink):
+    """By the clock as it is set now; what stood still meanwhile ends later by so much."""
+    station = clock.station.start()
+    sink.rule("rcpt", "451 4.2.0 later")
+    queued = one_deferred(station, sink, queueLifetime=DAY)
+    first = when(station.message(queued)["expires"])
+    assert abs(first - when(station.message(queued)["submitted"]) - DAY) <= 2
+
+    def shown(later):
+        """Once it is no longer under way; a second more or less by rounding."""
+        def is_so():
+            expires = station.message(queued)["expires"]
+            return expires and abs(when(expires) - first - later) <= 2
+        until(is_so)
+
+    for seconds in (-400 * DAY, 5 * DAY, 0):
+        clock.set_clock(seconds)
+        shown(seconds)
+    station.ctl("account", "disable", "a")
+    until(lambda: station.message(queued)["expires"] is None)
+    clock.pass_time(7200)
+    station.ctl("account", "enable", "a")
+
+    def is_put_off():
+        """Two hours, and what the commands took."""
+        expires = station.message(queued)["expires"]
+        return expires and 0 <= when(expires) - first - 7200 <= 300
+    until(is_put_off)
+
+
 def before_midnight(seconds):
     """How far the clock must be set for it to be that long before midnight (UTC, as the daemon has it here)."""
     return DAY - seconds - int(time.time()) % DAY

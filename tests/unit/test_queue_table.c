@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue on a real database: submission, claims, outcomes, changes, crashes, a disk that fails. */
+#include "common/times.h"
 #include "daemon/store/fetched_table.h"
 #include "daemon/store/kept.h"
 #include "daemon/store/queue_ids.c"
@@ -288,7 +289,6 @@ START_TEST(submitted_message)
         check_text(message, "priority", "urgent");
         check_text(message, "from", "from@example.com");
         check_text(message, "submitted", "2026-11-23T18:51:00Z");
-        check_text(message, "expires", "2026-11-23T19:07:40Z");
         check_text(message, "submittedBy", "test (uid 0)");
         ck_assert(json_is_null(json_object_get(message, "nextAttempt")));
         ck_assert(json_is_null(json_object_get(message, "cause")));
@@ -303,6 +303,51 @@ START_TEST(submitted_message)
         reopen();
         check_counts("out", QUEUE_QUEUED, 1);
         check_state(done.id, "queued");
+}
+END_TEST
+
+/* Seconds until it would fail, as it is shown; -1: not shown. */
+static int64_t shown_left(const char *id)
+{
+        json_t *message = get(id);
+        const char *text = json_string_value(json_object_get(message, "expires"));
+        time_t then = 0;
+
+        ck_assert(!text || time_parse(text, &then, NULL) == 0);
+        json_decref(message);
+        return text ? (int64_t)then - (int64_t)loop_wall() : -1;
+}
+
+static void check_left(const char *id, int64_t want)
+{
+        int64_t left = shown_left(id);
+
+        ck_assert_msg(left > want - 60 && left <= want, "%lld s are left, not %lld", (long long)left,
+                      (long long)want);
+}
+
+START_TEST(expiry_is_shown_by_the_clock_of_the_account)
+{
+        struct submission s = plain("out");
+
+        s.lifetime = 100000;
+        kept_set_number("out", KEPT_PAUSED_SECONDS, (int64_t)loop_wall() - 50); /* its clock shows 50 */
+        struct submitted done = submit_well(&s), other = submit_well(&s);
+        check_left(done.id, 100000);
+        kept_add("out", KEPT_PAUSED_SECONDS, -3600); /* it has run for an hour */
+        check_left(done.id, 96400);
+        kept_set_number("out", KEPT_STOPPED_SINCE, (int64_t)loop_wall() - 3000); /* and stands still */
+        check_left(done.id, 99400);
+        change_well(QUEUE_HOLD, done.id, NULL);
+        ck_assert_int_eq(shown_left(done.id), -1);
+        change_well(QUEUE_RELEASE, done.id, NULL);
+        check_left(done.id, 100000); /* begins anew with the next look */
+        struct claimed claimed = claim("out", NOW, 2);
+        settle(claimed.messages[0]->seq, QUEUE_SENT, 0);
+        settle(claimed.messages[1]->seq, QUEUE_FAILED, 0);
+        free_claimed(&claimed);
+        ck_assert_int_eq(shown_left(done.id), -1);
+        ck_assert_int_eq(shown_left(other.id), -1);
 }
 END_TEST
 
@@ -1358,6 +1403,7 @@ int main(void)
         tcase_add_test(tests, ids_there_and_back);
         tcase_add_test(tests, short_ids);
         tcase_add_test(tests, submitted_message);
+        tcase_add_test(tests, expiry_is_shown_by_the_clock_of_the_account);
         tcase_add_test(tests, same_key_same_id);
         tcase_add_test(tests, full_queue);
         tcase_add_test(tests, bad_submissions);
