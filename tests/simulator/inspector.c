@@ -24,8 +24,11 @@ enum {
 struct sight {
         char name[40], state[120];
         unsigned life;
-        int64_t since;  /* machine_awake() */
-        unsigned visit; /* the last one that saw it */
+        int64_t since; /* machine_awake() */
+        bool has_left;
+        int64_t left, at; /* s until it expires, as told at world_now() */
+        unsigned unseen;  /* clock_unseen then */
+        unsigned visit;   /* the last one that saw it */
         struct sight *next;
 };
 
@@ -162,6 +165,23 @@ static void look_at_account(json_t *account)
 
 /* ---- a message ---- */
 
+/* It gets no older than time goes. */
+static void lifetime_is_true(struct sight *sight, json_t *message)
+{
+        time_t expires = 0;
+
+        if (time_parse(text_in(message, "expires"), &expires, NULL) < 0)
+                return; /* its account is stopped: it does not age */
+        int64_t left = (int64_t)expires - wall(), passed = (world_now() - sight->at) / SECOND_MS;
+        if (sight->has_left && sight->unseen == machine_clock_unseen() && left < sight->left - passed - SLACK)
+                violated("mail.ages", "message %s would expire in %lld s; %lld s ago it were %lld s",
+                         sight->name, (long long)left, (long long)passed, (long long)sight->left);
+        sight->has_left = true;
+        sight->left = left;
+        sight->at = world_now();
+        sight->unseen = machine_clock_unseen();
+}
+
 static void look_at_message(json_t *message)
 {
         const char *id = text_in(message, "id"), *state = text_in(message, "state");
@@ -178,6 +198,7 @@ static void look_at_message(json_t *message)
                          (long long)(machine_awake() - sight->since) / SECOND_MS);
         if (clock_is_fresh())
                 return;
+        lifetime_is_true(sight, message);
         if (is_by_pause(waiting))
                 wait_ends_soon(id, waiting, LONGEST_WAIT);
 }
