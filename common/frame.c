@@ -2,6 +2,8 @@
 /* Varlink frames and the file descriptors that come along with them; see frame.h. */
 #include "common/frame.h"
 
+#include "common/json_fields.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -292,28 +294,13 @@ int frame_parse(struct frame_text *text, json_t **out, struct cause *cause)
         return result;
 }
 
-/* jansson goes on when a name could not be appended whole: the fault is remembered here. */
-struct appending {
-        struct buf *out;
-        bool failed;
-};
-
-static int append_piece(const char *piece, size_t len, void *ctx)
-{
-        struct appending *appending = ctx;
-
-        appending->failed = appending->failed || buf_append(appending->out, piece, len) < 0;
-        return appending->failed ? -1 : 0;
-}
-
-int frame_append(struct buf *out, const json_t *object)
+int frame_append(struct buf *out, json_t *object)
 {
         size_t before = out->len;
+        struct json_writer writer = { .to = out };
 
-        struct appending appending = { .out = out };
-
-        if (json_dump_callback(object, append_piece, &appending, JSON_COMPACT) < 0 || appending.failed ||
-            buf_append(out, "", 1) < 0) {
+        json_write_value(&writer, json_incref(object));
+        if (writer.failed || buf_append(out, "", 1) < 0) {
                 out->len = before;
                 return -1;
         }

@@ -61,7 +61,7 @@ int frame_take_fd(struct frame_reader *reader, size_t index);
 void frame_drop_fds(struct frame_reader *reader);
 
 /* Appends the object and its NUL to `out`; -1 when the bound would be passed. */
-int frame_append(struct buf *out, const json_t *object) must_use;
+int frame_append(struct buf *out, json_t *object) must_use;
 /* Sends from `out` what the socket takes, with these descriptors on the first byte. Bytes sent are consumed.
  * 1 = all sent, 0 = would block (fds have gone when *fd_count became 0), -1 = error. */
 int frame_send(int socket, struct buf *out, const int *fds, size_t *fd_count, struct cause *cause) must_use;

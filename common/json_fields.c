@@ -275,3 +275,48 @@ void cause_from_json(const json_t *object, struct cause *out)
         copy_field(object, "remedy", out->remedy, sizeof out->remedy);
         copy_field(object, "property", out->property, sizeof out->property);
 }
+
+/* ---- writing in pieces ---- */
+
+/* jansson goes on when a name could not be appended whole: the fault is remembered. */
+static int write_piece(const char *piece, size_t len, void *ctx)
+{
+        struct json_writer *writer = ctx;
+
+        writer->failed = writer->failed || buf_append(writer->to, piece, len) < 0;
+        return writer->failed ? -1 : 0;
+}
+
+void json_write(struct json_writer *writer, const char *text)
+{
+        (void)write_piece(text, strlen(text), writer);
+}
+
+void json_write_value(struct json_writer *writer, json_t *value)
+{
+        if (json_dump_callback(value, write_piece, writer, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+                writer->failed = true;
+        json_decref(value);
+}
+
+/* Without its first and last character. */
+static void write_inside(struct json_writer *writer, json_t *value)
+{
+        scoped(scoped_free) char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+        json_decref(value);
+        if (text)
+                (void)write_piece(text + 1, strlen(text) - 2, writer);
+        else
+                writer->failed = true;
+}
+
+void json_write_members(struct json_writer *writer, json_t *value)
+{
+        write_inside(writer, value);
+}
+
+void json_write_within(struct json_writer *writer, const char *text)
+{
+        write_inside(writer, json_string(text));
+}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/buf.h"
 #include "common/cause.h"
 
 #include <jansson.h>
@@ -48,6 +49,19 @@ void json_put_time(json_t *object, const char *name, int64_t time);
 /* JSON text to be shown: as json_dumps(), with characters that move, hide or reorder what a person reads as
  * \uXXXX. NULL when it cannot be written; the caller frees. */
 char *json_shown(const json_t *value, size_t flags) must_use;
+/* JSON text written to the end of a buf piece by piece. Once the buf's maximum would be passed it has failed,
+ * and nothing more is written. */
+struct json_writer {
+        struct buf *to;
+        bool failed;
+};
+void json_write(struct json_writer *writer, const char *text);    /* as it stands: braces, names, commas */
+void json_write_value(struct json_writer *writer, json_t *value); /* ownership taken */
+/* The members of an object or array (ownership taken), without the braces; of text, what stands between its
+ * quotes. */
+void json_write_members(struct json_writer *writer, json_t *value);
+void json_write_within(struct json_writer *writer, const char *text);
+
 /* Any value, ownership taken; ends the process on out of memory. */
 void json_put(json_t *object, const char *name, json_t *value);
 /* Standard and strict base64 (RFC 4648); decode returns -1 for anything else. The caller frees (wipe if

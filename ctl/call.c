@@ -136,7 +136,7 @@ static int open_connection(struct tool *tool, struct cause *cause)
                 return -1;
         tool->calls = new_object(struct call_state);
         tool->calls->fd = fd;
-        frame_reader_init(&tool->calls->reader, LIMIT_FRAME);
+        frame_reader_init(&tool->calls->reader, LIMIT_CLIENT_OUTPUT);
         return 0;
 }
 

@@ -24,6 +24,46 @@ static void tell_warnings(const json_t *account)
 
 /* ---- looking ---- */
 
+#define PAGE 500 /* accounts of one answer */
+
+/* What the table shows of it; all of it where that is wanted. */
+static json_t *listed(json_t *account, bool all)
+{
+        static const char *const shown[] = { "transport", "hostname", "port", "status" };
+        if (all)
+                return json_incref(account);
+        json_t *row = json_object(), *values = json_object();
+        for (size_t i = 0; i < count_of(shown); i++) {
+                json_t *value = json_object_get(json_at(account, "properties"), shown[i]);
+                if (value)
+                        json_put(values, shown[i], json_incref(value));
+        }
+        json_put_text(row, "name", json_text(account, "name"));
+        json_put_text(row, "kind", json_text(account, "kind"));
+        json_put(row, "properties", values);
+        return row;
+}
+
+/* All of them, page by page. */
+static int list_accounts(struct tool *tool, json_t *list)
+{
+        scoped(scoped_free) char *after = NULL;
+        do {
+                json_t *parameters = parameters_of("after", after);
+                json_put(parameters, "limit", json_integer(PAGE));
+                scoped(scoped_json) json_t *answer = NULL;
+                int status = call_daemon(tool, EMAIL("ListAccounts"), parameters, &answer);
+                if (status)
+                        return status;
+                const json_t *page = json_at(answer, "accounts");
+                for (size_t i = 0; i < json_array_size(page); i++)
+                        (void)json_array_append_new(list, listed(json_array_get(page, i), tool->json));
+                free(after);
+                after = copy_text(json_string_value(json_at(answer, "next")));
+        } while (after);
+        return EXIT_DONE;
+}
+
 int run_account_list(struct tool *tool)
 {
         static const struct column columns[] = {
@@ -34,12 +74,12 @@ int run_account_list(struct tool *tool)
                 { "PORT", "properties.port", NULL, COLUMN_RIGHT },
                 { "STATUS", "properties.status", NULL, COLUMN_STATE },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListAccounts"), NULL, &answer);
+        scoped(scoped_json) json_t *list = json_array();
+        int status = list_accounts(tool, list);
         if (status)
                 return status;
-        scoped(scoped_json) json_t *sorted = status_sorted(json_at(answer, "accounts"), "properties.status");
-        show_list(tool, columns, count_of(columns), tool->json ? json_at(answer, "accounts") : sorted,
+        scoped(scoped_json) json_t *sorted = status_sorted(list, "properties.status");
+        show_list(tool, columns, count_of(columns), tool->json ? list : sorted,
                   "There are no accounts yet: emailsecctl account add --help");
         if (json_array_size(sorted) && !tool->json && !tool->no_legend && term_output()) {
                 scoped(scoped_free) char *totals = status_totals(sorted, "properties.status");

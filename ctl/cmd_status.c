@@ -11,12 +11,12 @@
 
 #include <errno.h>
 
-#define MOST_ACCOUNTS 100 /* that a screen lists; what is not well comes first */
+#define MOST_ACCOUNTS 100 /* that a screen lists, or a check looks at; what is not well comes first */
 
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
         json_t *parameters = parameters_of("account", name);
-        if (!name && !tool->json && !tool_has(tool, "check"))
+        if (!name && (!tool->json || tool_has(tool, "check")))
                 json_put(parameters, "limit", json_integer(MOST_ACCOUNTS));
         struct tool_call call = { .method = EMAIL("GetStatus"), .parameters = parameters, .fd = -1 };
         scoped(scoped_json) json_t *answer = NULL;
@@ -30,12 +30,13 @@ static int ask_status(struct tool *tool, const char *name, json_t **out, struct 
  * *status. */
 static json_t *status_of(struct tool *tool, struct causes *failures)
 {
+        static const char *const of_the_first[] = { "totals", "heartbeatsMissing", "mailKept" };
         json_t *all = NULL;
         if (ask_status(tool, tool_word(tool, 0), &all, failures))
                 return NULL;
         json_t *accounts = json_object_get(all, "accounts"), *advice = json_object_get(all, "advice");
-        if (tool->word_count > 1)
-                (void)json_object_del(all, "totals"); /* of the first */
+        for (size_t i = 0; tool->word_count > 1 && i < count_of(of_the_first); i++)
+                (void)json_object_del(all, of_the_first[i]);
         for (size_t i = 1; i < tool->word_count; i++) {
                 scoped(scoped_json) json_t *one = NULL;
                 if (ask_status(tool, tool->words[i], &one, failures)) {

@@ -53,17 +53,18 @@ static bool keeps_mail(const json_t *account)
 
 /* The account's kinds of trouble. */
 static const struct trouble {
-        const char *number;      /* its name in the performance data; NULL: none */
+        const char *number; /* its name in the performance data; NULL: none */
+        const char *all;    /* where the answer counts all that have it, also those that are not listed */
         const char *path, *text; /* the sentence about it is there, or it is this one */
         bool (*is)(const json_t *account);
         enum check_status status;
 } troubles[] = {
-        { "fault", "cause.text", NULL, has_fault, CHECK_CRITICAL },
-        { NULL, "cause.text", NULL, has_challenge, CHECK_CRITICAL },
-        { "heartbeat", NULL, "its heartbeat is missing, alarms may not arrive either", misses_heartbeat,
-          CHECK_CRITICAL },
-        { "down", "cause.text", NULL, is_down, CHECK_WARNING },
-        { "waiting", "waitingFor.text", NULL, keeps_mail, CHECK_WARNING },
+        { "fault", "totals.fault", "cause.text", NULL, has_fault, CHECK_CRITICAL },
+        { NULL, NULL, "cause.text", NULL, has_challenge, CHECK_CRITICAL },
+        { "heartbeat", "heartbeatsMissing", NULL, "its heartbeat is missing, alarms may not arrive either",
+          misses_heartbeat, CHECK_CRITICAL },
+        { "down", "totals.down", "cause.text", NULL, is_down, CHECK_WARNING },
+        { "waiting", "mailKept", "waitingFor.text", NULL, keeps_mail, CHECK_WARNING },
 };
 
 /* "alarms: TEXT" of the first account that `is` of that kind, with how many there are. NULL: none. The caller
@@ -82,6 +83,8 @@ static char *first_account(const json_t *status, const struct trouble *trouble, 
                         first = text_of("%s: %s", json_text(account, "name"),
                                         trouble->text ? trouble->text : json_text(account, trouble->path));
         }
+        if (trouble->all && json_is_integer(json_at(status, trouble->all)))
+                *count = (size_t)json_number(status, trouble->all);
         return first;
 }
 
@@ -129,18 +132,18 @@ static void look_at_causes(const json_t *causes, enum check_status status, const
 
 enum check_status check_show(const json_t *status)
 {
-        const json_t *accounts = json_at(status, "accounts"), *queue = json_at(status, "queue");
+        const json_t *queue = json_at(status, "queue");
         long long failed = json_number(queue, "failed"), waiting = status_waiting(queue);
         struct outcome outcome = { .numbers = copy_text(" |") };
 
-        add_number(&outcome, "accounts", (int64_t)json_array_size(accounts));
+        add_number(&outcome, "accounts", (int64_t)status_all(status));
         look_at_causes(json_at(status, "faults"), CHECK_CRITICAL, "station", &outcome);
         look_at_accounts(status, &outcome);
         if (json_number(status, "challenges"))
                 note(&outcome, CHECK_CRITICAL,
                      "a certificate waits for a decision: emailsecctl challenge list");
         add_number(&outcome, "challenges", json_number(status, "challenges"));
-        if (!json_array_size(accounts))
+        if (!status_all(status))
                 note(&outcome, CHECK_WARNING, "there is no account yet");
         if (failed)
                 note(&outcome, CHECK_WARNING, "messages have failed: emailsecctl queue list --state failed");
@@ -148,7 +151,7 @@ enum check_status check_show(const json_t *status)
         add_number(&outcome, "queue", waiting);
         add_number(&outcome, "failed", failed);
 
-        scoped(scoped_free) char *totals = status_totals(accounts, "status");
+        scoped(scoped_free) char *totals = status_words_of_all(status);
         scoped(scoped_free) char *text =
                 text_of("%s; %lld in the queue, %lld failed%s%s", totals, waiting, failed,
                         outcome.why ? "; " : "", outcome.why ? outcome.why : "");

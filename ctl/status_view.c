@@ -123,14 +123,19 @@ char *status_totals(const json_t *accounts, const char *path)
         return totals_words(json_array_size(accounts), accounts, path, NULL);
 }
 
-/* How many accounts there are, listed or not. */
-static size_t count_all(const json_t *status)
+size_t status_all(const json_t *status)
 {
         const json_t *totals = json_at(status, "totals");
         size_t all = 0;
         for (size_t i = 0; i < count_of(states) && totals; i++)
                 all += (size_t)json_number(totals, states[i].status);
         return totals ? all : json_array_size(json_at(status, "accounts"));
+}
+
+char *status_words_of_all(const json_t *status)
+{
+        return totals_words(status_all(status), json_at(status, "accounts"), "status",
+                            json_at(status, "totals"));
 }
 
 /* ---- what is not well ---- */
@@ -425,8 +430,7 @@ void status_show_station(const json_t *status, bool problems)
         scoped(scoped_free) char *version = json_words(json_at(status, "version"));
         scoped(scoped_free) char *host = json_words(json_at(status, "hostname"));
         scoped(scoped_free) char *since = date_words(json_at(status, "started"));
-        scoped(scoped_free) char *totals = totals_words(count_all(status), json_at(status, "accounts"),
-                                                        "status", json_at(status, "totals"));
+        scoped(scoped_free) char *totals = status_words_of_all(status);
         printf("%semailsecd%s %s on %s since %s\n%s\n", term_tint(TINT_STRONG), term_plain(), version, host,
                since, totals);
         if (json_array_size(json_at(status, "faults")) || json_array_size(json_at(status, "accounts")))
@@ -438,7 +442,7 @@ void status_show_station(const json_t *status, bool problems)
                                                         : "Nothing is wrong.");
         if (!problems) {
                 show_well(status);
-                size_t all = count_all(status), listed = json_array_size(json_at(status, "accounts"));
+                size_t all = status_all(status), listed = json_array_size(json_at(status, "accounts"));
                 if (all > listed)
                         printf("and %zu more accounts: emailsecctl account list\n", all - listed);
                 puts("");

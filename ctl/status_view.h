@@ -16,7 +16,10 @@ void status_show_account(const json_t *account);
 /* "42 accounts: 38 work, 2 down, ..." of an array of accounts that have their status at `path`; the caller
  * frees. */
 char *status_totals(const json_t *accounts, const char *path) must_use;
-/* The same accounts, worst first; those of one status as they came. The caller decrefs. */
+/* The same of all accounts of the station, listed or not, and their number. */
+char *status_words_of_all(const json_t *status) must_use;
+size_t status_all(const json_t *status);
+/* Of such an array the accounts, worst first; those of one status as they came. The caller decrefs. */
 json_t *status_sorted(const json_t *accounts, const char *path) must_use;
 /* How many accounts of the station have this status. */
 size_t status_count(const json_t *status, const char *word);

@@ -130,6 +130,32 @@ void account_clock_was_set(const struct account *account, int64_t seconds)
                 kept_set_number(account->name, KEPT_STOPPED_SINCE, since + seconds);
 }
 
+/* ---- how many there are of each ---- */
+
+static size_t with_status[ACCOUNT_CHALLENGE + 1];
+
+size_t account_count_with(enum account_status status)
+{
+        return with_status[status];
+}
+
+void account_count_in(struct account *account, bool in)
+{
+        if (account->counted == in)
+                return;
+        account->counted = in;
+        with_status[account->status] += in ? 1 : -(size_t)1;
+}
+
+static void set_status(struct account *account, enum account_status status)
+{
+        bool counted = account->counted;
+
+        account_count_in(account, false);
+        account->status = status;
+        account_count_in(account, counted);
+}
+
 /* Starts or ends the standing still of the clock; kept on disk so that a restart does not age mail. */
 static void set_clock_running(const struct account *account)
 {
@@ -154,7 +180,7 @@ struct account *account_new(struct property_values *values)
         account->values = *values;
         *values = (struct property_values){ .kind = account->values.kind };
         account->name = copy_text(prop_text(&account->values, PROP_NAME));
-        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
+        set_status(account, account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED);
         set_clock_running(account);
         return account;
 }
@@ -164,7 +190,7 @@ void account_cannot_be_read(struct account *account, const struct cause *cause)
         struct subject subject = { .account = account->name, .cause = cause };
 
         account->unreadable = true;
-        account->status = ACCOUNT_FAULT;
+        set_status(account, ACCOUNT_FAULT);
         cause_keep(&account->cause, cause);
         set_clock_running(account);
         log_about(&subject, LOG_ERR, MSG_ACCOUNT_UNREADABLE, "account %s cannot be read: %s", account->name,
@@ -192,7 +218,7 @@ void account_report_ok(struct account *account)
 
         if (before == ACCOUNT_OK)
                 return;
-        account->status = ACCOUNT_OK;
+        set_status(account, ACCOUNT_OK);
         cause_keep(&account->cause, NULL);
         account->challenge_id[0] = '\0';
         set_clock_running(account);
@@ -240,7 +266,7 @@ void account_doubt_word(struct account *account)
 
         if (account->status != ACCOUNT_OK || age < word_lasts(account))
                 return;
-        account->status = ACCOUNT_CONNECTING;
+        set_status(account, ACCOUNT_CONNECTING);
         emit_status(account);
 }
 
@@ -266,7 +292,7 @@ void account_report_failure(struct account *account, const struct cause *cause, 
 
         struct cause why = *cause;
         cause_of_account(&why, account->name);
-        account->status = status;
+        set_status(account, status);
         cause_keep(&account->cause, &why);
         (void)snprintf(account->challenge_id, sizeof account->challenge_id, "%s",
                        challenge_id ? challenge_id : "");
@@ -296,7 +322,7 @@ void account_start_over(struct account *account)
 
         if (account->unreadable)
                 return;
-        account->status = account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED;
+        set_status(account, account_enabled(account) ? ACCOUNT_CONNECTING : ACCOUNT_DISABLED);
         cause_keep(&account->cause, NULL);
         account->challenge_id[0] = '\0';
         set_clock_running(account);

@@ -31,6 +31,7 @@ struct account {
         enum account_status status;
         const struct cause *cause; /* of DOWN, FAULT, CHALLENGE; kept by cause_keep */
         char challenge_id[13];     /* of CHALLENGE */
+        bool counted;              /* by account_count_with() */
         bool unreadable;           /* its file could not be read: FAULT, nothing runs */
         bool busy_writing;         /* its file is being replaced */
         bool deleted;              /* taken out of the set; freed when the last user lets go */
@@ -84,6 +85,9 @@ static inline bool account_enabled(const struct account *account)
         return !account->unreadable && prop_bool(&account->values, PROP_ENABLED);
 }
 const char *account_status_name(enum account_status status);
+/* How many accounts of the set have this status. It counts while it is in the set. */
+size_t account_count_with(enum account_status status);
+void account_count_in(struct account *account, bool in);
 
 /* The account as the journal names it. */
 struct subject account_subject(const struct account *account);

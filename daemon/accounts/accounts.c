@@ -106,6 +106,16 @@ struct account *accounts_after(const char *name)
         return at < every.count ? every.items[at] : NULL;
 }
 
+struct account *accounts_walk_on(const struct accounts_walk *walk)
+{
+        return walk->at[0] ? accounts_after(walk->at) : accounts_first();
+}
+
+void accounts_walk_did(struct accounts_walk *walk, const struct account *account)
+{
+        (void)snprintf(walk->at, sizeof walk->at, "%s", account->name);
+}
+
 struct account *accounts_first_outgoing(void)
 {
         return outgoing.count ? outgoing.items[0] : NULL;
@@ -167,6 +177,7 @@ void accounts_insert(struct account *account)
         if (account_is_outgoing(account))
                 (void)sorted_insert(&outgoing, account);
         *place_of(account->name) = account;
+        account_count_in(account, true);
         senders_add(account);
 }
 
@@ -181,6 +192,7 @@ void accounts_take_out(struct account *account)
         if (account_is_outgoing(account))
                 (void)sorted_remove(&outgoing, account);
         senders_remove(account);
+        account_count_in(account, false);
         *place_of(account->name) = account->same_bucket;
         account->next = account->same_bucket = NULL;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/limits.h"
 #include "daemon/accounts/account.h"
 
 /* Reads the files; one that cannot be read is an account in fault, never a missing one. May block. */
@@ -19,6 +20,15 @@ struct account *accounts_first(void);          /* in order of name, by ->next */
 struct account *accounts_first_outgoing(void); /* NULL: there is none */
 /* The first one whose name is behind this one; NULL: none is. */
 struct account *accounts_after(const char *name);
+/* A walk over all of them that takes several turns of the loop, in which some may come and go: by the name of
+ * the one looked at last. Zero bytes: at the beginning. */
+struct accounts_walk {
+        char at[LIMIT_ACCOUNT_NAME + 1];
+};
+/* The one to go on with; NULL: there are no more. By ->next from there; the last one that was done is told.
+ */
+struct account *accounts_walk_on(const struct accounts_walk *walk);
+void accounts_walk_did(struct accounts_walk *walk, const struct account *account);
 struct account *account_named(const char *name);
 size_t accounts_count(void);
 /* The account for submissions without one: DefaultAccount, else the only outgoing one. NULL with a cause. */

@@ -146,6 +146,8 @@ static void go_on(void *ctx)
         struct client *client = ctx;
 
         client->going_on = false;
+        if (client->call && client->call->go_on)
+                client->call->go_on(client->call->work);
         client_take_calls(client);
 }
 
@@ -234,7 +236,7 @@ void call_reply_part(struct call *call, json_t *parameters)
 void call_end(struct call *call, json_t *object, int fd)
 {
         struct client *client = call->client;
-        bool wanted = client && !call->oneway;
+        bool wanted = client && !call->oneway && object;
 
         if (client) {
                 client->call = NULL;

@@ -54,6 +54,7 @@ struct call {
         struct parameters parameters; /* and as they were read */
         bool more, oneway;
         void (*cancel)(void *work);
+        void (*go_on)(void *work); /* the client has read enough of what was written for there to be more */
         void *work;
 };
 
@@ -69,7 +70,8 @@ void client_send(struct client *client, json_t *object, int fd);
 bool client_count(struct client *client);
 /* Watches the descriptor for what is wanted now. */
 void client_watch(struct client *client);
-/* Ends the call: sends the object, unless oneway or gone, and lets the next call in. */
+/* Ends the call: sends the object (NULL: it was written already), unless oneway or gone, and lets the next
+ * call in. */
 void call_end(struct call *call, json_t *object, int fd);
 
 /* ---- parse_apart.c ---- */

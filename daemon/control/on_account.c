@@ -5,6 +5,7 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/control/audit.h"
+#include "daemon/control/long_reply.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/steps.h"
 #include "daemon/incoming/receiver.h"
@@ -13,6 +14,10 @@
 #include "daemon/service/probe.h"
 #include "daemon/service/waiting.h"
 #include "daemon/store/store.h"
+
+#include <stdio.h>
+
+enum { LISTED_ON_END = 4 }; /* accounts in one piece of a long reply */
 
 static json_t *entry_of(const struct account *account)
 {
@@ -46,19 +51,50 @@ static struct account *account_of(struct call *call, const char *name)
         return account;
 }
 
+struct account_page {
+        struct accounts_walk walk;
+        int64_t left;
+        bool begun;
+};
+
+static bool list_next(void *work, struct json_writer *out)
+{
+        struct account_page *page = work;
+        struct account *account = accounts_walk_on(&page->walk);
+
+        if (!page->begun)
+                json_write(out, "{\"accounts\":[");
+        for (int i = 0; account && page->left && i < LISTED_ON_END; account = account->next, i++) {
+                if (page->begun)
+                        json_write(out, ",");
+                page->begun = true;
+                json_write_value(out, entry_of(account));
+                accounts_walk_did(&page->walk, account);
+                page->left--;
+        }
+        if (account && page->left)
+                return true;
+        json_write(out, "],\"next\":");
+        json_write_value(out, account ? json_string(page->walk.at) : json_null());
+        json_write(out, "}");
+        return false;
+}
+
+static void list_end(void *work)
+{
+        free(work);
+}
+
 void on_list_accounts(struct call *call)
 {
+        static const struct long_reply_user user = { .next = list_next, .end = list_end };
         const struct parameters *in = call_parameters(call);
-        json_t *reply = json_object(), *list = json_array();
-        const struct account *account = in->after ? accounts_after(in->after) : accounts_first(), *end = NULL;
+        struct account_page *page = new_object(struct account_page);
 
-        for (int64_t i = 0; account && i < in->account_limit; i++, account = account->next) {
-                (void)json_array_append_new(list, entry_of(account));
-                end = account;
-        }
-        json_put(reply, "accounts", list);
-        json_put_text(reply, "next", account && end ? end->name : NULL);
-        call_reply(call, reply);
+        page->left = in->account_limit;
+        if (in->after)
+                (void)snprintf(page->walk.at, sizeof page->walk.at, "%s", in->after);
+        call_reply_long(call, &user, page);
 }
 
 void on_get_account(struct call *call)

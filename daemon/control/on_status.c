@@ -3,6 +3,7 @@
  * backup, whose archive goes to the client's descriptor. */
 #include "common/properties.h"
 #include "daemon/control/audit.h"
+#include "daemon/control/long_reply.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
 #include "daemon/local_names.h"
@@ -18,18 +19,16 @@
 /* What local names stand for is told as the files say it now. */
 static void status_known(void *ctx)
 {
+        static const struct long_reply_user user = { .next = service_status_next, .end = service_status_end };
         struct call *call = ctx;
         struct cause cause;
-        json_t *status = service_status(call_parameters(call)->account,
-                                        (size_t)call_parameters(call)->account_limit, &cause);
+        struct status_work *work = service_status_begin(call_parameters(call)->account,
+                                                        (size_t)call_parameters(call)->account_limit, &cause);
 
-        if (!status) {
+        if (work)
+                call_reply_long(call, &user, work);
+        else
                 call_fail(call, &cause);
-                return;
-        }
-        json_t *reply = json_object();
-        json_put(reply, "status", status);
-        call_reply(call, reply);
 }
 
 void on_get_status(struct call *call)
@@ -39,11 +38,9 @@ void on_get_status(struct call *call)
 
 static void audit_known(void *ctx)
 {
-        struct call *call = ctx;
-        json_t *reply = json_object();
+        static const struct long_reply_user user = { .next = service_audit_next, .end = service_audit_end };
 
-        json_put(reply, "findings", service_audit());
-        call_reply(call, reply);
+        call_reply_long(ctx, &user, service_audit_begin());
 }
 
 void on_audit(struct call *call)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/json_fields.h"
 #include "daemon/accounts/account.h"
 #include "daemon/settings.h"
 
@@ -33,8 +34,15 @@ void service_clock_was_set(int64_t seconds);
 /* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
 void service_look_at_time(void);
 
-/* GetStatus; account NULL = all, of which `most` are listed: those that are not well before the others. NULL
- * with a cause when there is none of that name. */
-json_t *service_status(const char *account, size_t most, struct cause *cause) must_use;
-/* [{account, check, verdict, text, remedy}] */
-json_t *service_audit(void) must_use;
+/* GetStatus, in pieces; account NULL = all, of which `most` are listed: where there are more, those with the
+ * worst trouble before the others. NULL with a cause when there is none of that name. */
+struct status_work;
+struct status_work *service_status_begin(const char *account, size_t most, struct cause *cause) must_use;
+/* Writes the next piece of {"status": ...}; false: it was the last one. */
+bool service_status_next(void *work, struct json_writer *out);
+void service_status_end(void *work);
+/* [{account, check, verdict, text, remedy}] under `findings`, likewise. */
+struct audit_work;
+struct audit_work *service_audit_begin(void) must_use;
+bool service_audit_next(void *work, struct json_writer *out);
+void service_audit_end(void *work);

@@ -124,15 +124,6 @@ static void advise_sentence(void *advice, const char *sentence)
         advise(advice, "%s", sentence);
 }
 
-static const struct account *any_outgoing(void)
-{
-        const struct account *account = accounts_first();
-
-        while (account && !account_is_outgoing(account))
-                account = account->next;
-        return account;
-}
-
 static void advise_station(json_t *advice)
 {
         size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
@@ -144,7 +135,7 @@ static void advise_station(json_t *advice)
         scoped(scoped_free) char *no_default = accounts_default_missing();
         if (no_default)
                 advise(advice, "%s", no_default);
-        if (any_outgoing())
+        if (accounts_first_outgoing())
                 local_names_advise(advise_sentence, advice);
         if (needless)
                 advise(advice, "%zu exemption%s no longer needed: emailsecctl allowed prune", needless,
@@ -218,106 +209,265 @@ static json_t *account_entry(const struct account *account)
         return entry;
 }
 
-/* Those that are told of first where not all are. */
-static bool is_ill(const struct account *account)
-{
-        return account->status == ACCOUNT_DOWN || account->status == ACCOUNT_FAULT ||
-               account->status == ACCOUNT_CHALLENGE;
-}
+/* ---- in pieces ---- */
 
-static void list_account(json_t *accounts, json_t *advice, const struct account *account)
-{
-        (void)json_array_append_new(accounts, account_entry(account));
-        advise_account(advice, account);
-}
+enum {
+        PICKED_ON_END = 64, /* accounts looked at for one piece, */
+        LISTED_ON_END = 4,  /* and written */
+};
 
-/* In order of name; where there are more than may be listed, those that are ill alone go before the others.
- */
-static void list_accounts(json_t *accounts, json_t *advice, size_t most)
-{
-        bool parted = accounts_count() > most;
+/* What is told of first where not all accounts can be, worst first. */
+enum trouble {
+        TROUBLE_FAULT,
+        TROUBLE_CHALLENGE,
+        TROUBLE_HEARTBEAT, /* missing */
+        TROUBLE_DOWN,
+        TROUBLE_KEPT, /* mail waits that no attempt of the station's own sends soon */
+        TROUBLE_NONE,
+        TROUBLES
+};
 
-        for (const struct account *account = accounts_first(); account; account = account->next)
-                if ((!parted || is_ill(account)) && json_array_size(accounts) < most)
-                        list_account(accounts, advice, account);
-        for (const struct account *account = accounts_first(); account && parted; account = account->next) {
-                if (json_array_size(accounts) >= most)
-                        break;
-                if (!is_ill(account))
-                        list_account(accounts, advice, account);
+struct picked {
+        char **names;
+        size_t count;
+};
+
+struct status_work {
+        char *only; /* NULL: all */
+        size_t most;
+        struct accounts_walk walk;
+        struct picked of[TROUBLES];
+        size_t missing, kept;   /* accounts with these troubles */
+        size_t trouble, number; /* where the list has come to */
+        size_t listed;
+        bool parted; /* not all are listed */
+        enum { STATUS_PICKS, STATUS_LISTS, STATUS_ADVISES } step;
+        json_t *advice;
+};
+
+struct status_work *service_status_begin(const char *name, size_t most, struct cause *cause)
+{
+        if (name && !account_named(name)) {
+                (void)cause_missing(cause, MISSING_ACCOUNT, "account", name);
+                return NULL;
         }
+        struct status_work *work = new_object(struct status_work);
+        *work = (struct status_work){ .only = copy_text(name),
+                                      .most = most,
+                                      .parted = !name && accounts_count() > most,
+                                      .advice = json_array() };
+        return work;
+}
+
+void service_status_end(void *ctx)
+{
+        struct status_work *work = ctx;
+
+        for (int trouble = 0; trouble < TROUBLES; trouble++) {
+                for (size_t i = 0; i < work->of[trouble].count; i++)
+                        free(work->of[trouble].names[i]);
+                free(work->of[trouble].names);
+        }
+        json_decref(work->advice);
+        free(work->only);
+        free(work);
+}
+
+static bool keeps_mail(const struct account *account)
+{
+        struct waiting waiting;
+
+        if (!account_is_outgoing(account) || !queue_waiting(account->name))
+                return false;
+        waiting_of(account, &waiting);
+        return waiting.messages &&
+               (waiting.reason == WAITING_FOR_DAILY_LIMIT || account->status == ACCOUNT_DISABLED);
+}
+
+/* Its worst. */
+static enum trouble trouble_of(const struct account *account, bool missing, bool kept)
+{
+        switch (account->status) {
+        case ACCOUNT_FAULT:
+                return TROUBLE_FAULT;
+        case ACCOUNT_CHALLENGE:
+                return TROUBLE_CHALLENGE;
+        case ACCOUNT_DOWN:
+                return missing ? TROUBLE_HEARTBEAT : TROUBLE_DOWN;
+        case ACCOUNT_OK:
+        case ACCOUNT_DISABLED:
+        case ACCOUNT_CONNECTING:
+                break;
+        }
+        return missing ? TROUBLE_HEARTBEAT : kept ? TROUBLE_KEPT : TROUBLE_NONE;
+}
+
+static void pick(struct status_work *work, const struct account *account)
+{
+        bool missing = account->status != ACCOUNT_DISABLED && account_is_outgoing(account) &&
+                       same_text(heartbeat_state(account), "missing"),
+             kept = keeps_mail(account);
+        struct picked *picked = &work->of[work->parted ? trouble_of(account, missing, kept) : TROUBLE_NONE];
+
+        work->missing += missing;
+        work->kept += kept;
+        if (picked->count >= work->most)
+                return;
+        if (picked->count % PICKED_ON_END == 0)
+                picked->names =
+                        new_resized(picked->names, picked->count + PICKED_ON_END, sizeof *picked->names);
+        picked->names[picked->count++] = copy_text(account->name);
+}
+
+static json_t *status_head(void)
+{
+        json_t *head = json_object();
+        const struct account *standard = accounts_default(NULL);
+
+        if (!started_at)
+                started_at = loop_wall();
+        json_put_text(head, "version", VERSION);
+        json_put_text(head, "hostname", settings_current()->hostname);
+        json_put_text(head, "defaultAccount", standard ? standard->name : NULL);
+        json_put_time(head, "started", (int64_t)started_at);
+        return head;
+}
+
+static void pick_some(struct status_work *work, struct json_writer *out)
+{
+        struct account *account = work->only ? account_named(work->only) : accounts_walk_on(&work->walk);
+
+        for (int i = 0; account && i < PICKED_ON_END; i++) {
+                pick(work, account);
+                accounts_walk_did(&work->walk, account);
+                account = work->only ? NULL : account->next;
+        }
+        if (account)
+                return;
+        json_write(out, "{\"status\":{");
+        json_write_members(out, status_head());
+        json_write(out, ",\"accounts\":[");
+        work->step = STATUS_LISTS;
+}
+
+/* The next one that is still there; NULL: that was all. */
+static const struct account *next_picked(struct status_work *work)
+{
+        while (work->trouble < TROUBLES && work->listed < work->most) {
+                const struct picked *picked = &work->of[work->trouble];
+                const struct account *account =
+                        work->number < picked->count ? account_named(picked->names[work->number++]) : NULL;
+                if (account)
+                        return account;
+                if (work->number >= picked->count) {
+                        work->trouble++;
+                        work->number = 0;
+                }
+        }
+        return NULL;
 }
 
 /* How many accounts have each status. */
 static json_t *totals_json(const struct account *only)
 {
-        size_t counts[ACCOUNT_CHALLENGE + 1] = { 0 };
         json_t *totals = json_object();
 
-        for (const struct account *account = only ? only : accounts_first(); account;
-             account = only ? NULL : account->next)
-                counts[account->status]++;
-        for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
+        for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++) {
+                size_t count =
+                        only ? (int)only->status == status : account_count_with((enum account_status)status);
                 json_put(totals, account_status_name((enum account_status)status),
-                         json_integer((json_int_t)counts[status]));
+                         json_integer((json_int_t)count));
+        }
         return totals;
 }
 
-json_t *service_status(const char *name, size_t most, struct cause *cause)
+static json_t *status_tail(const struct status_work *work)
 {
-        struct account *only = name ? account_named(name) : NULL, *standard = accounts_default(NULL);
+        const struct account *only = account_named(work->only);
+        json_t *tail = json_object(), *soon = work->only ? json_array() : soon_causes(),
+               *last = audit_trail_last();
 
-        if (name && !only) {
-                (void)cause_missing(cause, MISSING_ACCOUNT, "account", name);
-                return NULL;
+        advise_soon(work->advice, soon);
+        if (!work->only)
+                advise_station(work->advice);
+        json_put(tail, "totals", totals_json(only));
+        json_put(tail, "heartbeatsMissing", json_integer((json_int_t)work->missing));
+        json_put(tail, "mailKept", json_integer((json_int_t)work->kept));
+        json_put(tail, "queue", queue_json(work->only));
+        json_put(tail, "challenges", json_integer((json_int_t)allowed_waiting()));
+        json_put(tail, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));
+        json_put(tail, "needless", json_integer((json_int_t)allowed_needless()));
+        json_put(tail, "faults", service_faults());
+        json_put(tail, "soon", soon);
+        json_put(tail, "submission", submission_json());
+        json_put(tail, "lastChange", last ? last : json_null());
+        return tail;
+}
+
+static void list_some(struct status_work *work, struct json_writer *out)
+{
+        const struct account *account = next_picked(work);
+
+        for (int i = 0; account; i++) {
+                if (work->listed++)
+                        json_write(out, ",");
+                json_write_value(out, account_entry(account));
+                advise_account(work->advice, account);
+                if (i == LISTED_ON_END)
+                        return;
+                account = next_picked(work);
         }
-        json_t *status = json_object(), *accounts = json_array(), *advice = json_array(),
-               *faults = service_faults();
-        if (only)
-                list_account(accounts, advice, only);
-        else
-                list_accounts(accounts, advice, most);
-        json_t *soon = only ? json_array() : soon_causes();
-        advise_soon(advice, soon);
-        if (!only)
-                advise_station(advice);
-        if (!started_at)
-                started_at = loop_wall();
-        json_put_text(status, "version", VERSION);
-        json_put_text(status, "hostname", settings_current()->hostname);
-        json_put_text(status, "defaultAccount", standard ? standard->name : NULL);
-        json_put_time(status, "started", (int64_t)started_at);
-        json_put(status, "accounts", accounts);
-        json_put(status, "totals", totals_json(only));
-        json_put(status, "queue", queue_json(name));
-        json_put(status, "challenges", json_integer((json_int_t)allowed_waiting()));
-        json_put(status, "exemptions", json_integer((json_int_t)allowed_count("approved", false)));
-        json_put(status, "needless", json_integer((json_int_t)allowed_needless()));
-        json_put(status, "faults", faults);
-        json_put(status, "soon", soon);
-        json_put(status, "advice", advice);
-        json_put(status, "submission", submission_json());
-        json_t *last = audit_trail_last();
-        json_put(status, "lastChange", last ? last : json_null());
-        return status;
+        json_write(out, "],");
+        json_write_members(out, status_tail(work));
+        json_write(out, ",\"advice\":[");
+        work->step = STATUS_ADVISES;
+        work->number = 0;
+}
+
+/* True while there is more. */
+static bool advise_some(struct status_work *work, struct json_writer *out)
+{
+        for (int i = 0; i < PICKED_ON_END; i++, work->number++) {
+                json_t *sentence = json_array_get(work->advice, work->number);
+                if (!sentence) {
+                        json_write(out, "]}}");
+                        return false;
+                }
+                if (work->number)
+                        json_write(out, ",");
+                json_write_value(out, json_incref(sentence));
+        }
+        return true;
+}
+
+bool service_status_next(void *ctx, struct json_writer *out)
+{
+        struct status_work *work = ctx;
+
+        switch (work->step) {
+        case STATUS_PICKS:
+                pick_some(work, out);
+                return true;
+        case STATUS_LISTS:
+                list_some(work, out);
+                return true;
+        case STATUS_ADVISES:
+                break;
+        }
+        return advise_some(work, out);
 }
 
 char *service_line(void)
 {
-        size_t total = 0, ill = 0, challenged = 0;
         struct queue_counts counts = queue_counts(NULL);
         uint64_t waiting = queue_waiting(NULL);
+        size_t total = accounts_count(), pending = allowed_waiting(),
+               ill = account_count_with(ACCOUNT_DOWN) + account_count_with(ACCOUNT_FAULT) +
+                     account_count_with(ACCOUNT_CHALLENGE);
 
         if (!started_at)
                 started_at = loop_wall();
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                total++;
-                ill += account->status == ACCOUNT_DOWN || account->status == ACCOUNT_FAULT;
-                challenged += account->status == ACCOUNT_CHALLENGE;
-        }
-        size_t pending = allowed_waiting();
-        scoped(scoped_free) char *trouble =
-                ill + challenged ? text_of(" (%zu not working)", ill + challenged) : copy_text("");
+        scoped(scoped_free) char *trouble = ill ? text_of(" (%zu not working)", ill) : copy_text("");
         return text_of("%zu account%s%s; %llu in the queue, %llu failed; %zu challenge%s waiting%s", total,
                        total == 1 ? "" : "s", trouble, (unsigned long long)waiting,
                        (unsigned long long)counts.messages[QUEUE_FAILED], pending, pending == 1 ? "" : "s",
@@ -473,7 +623,7 @@ static void add_sentence(void *list, const char *sentence)
 /* Of the station, where it sends at all. */
 static void audit_local_names(json_t *findings)
 {
-        const struct account *account = any_outgoing();
+        const struct account *account = accounts_first_outgoing();
         json_t *sentences = json_array(), *sentence;
         size_t index;
 
@@ -501,31 +651,72 @@ static void audit_submission(json_t *findings)
                      "AllowFrom= out of emailsecd.conf");
 }
 
-json_t *service_audit(void)
+static json_t *audit_of(const struct account *account)
 {
         json_t *findings = json_array();
 
-        audit_submission(findings);
-        audit_local_names(findings);
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                if (account->unreadable) {
-                        find(findings, account, "file", "alert", account->cause->text,
-                             cause_remedy_of(account->cause));
-                        continue;
-                }
-                if (!account_enabled(account))
-                        continue;
-                scoped(scoped_free) char *quiet =
-                        text_of("emailsecctl account set %s debug=false", account->name);
-                bool debug = prop_bool(&account->values, PROP_DEBUG);
-                audit_channel(findings, account);
-                audit_login(findings, account);
-                audit_secrets(findings, account);
-                audit_certificate(findings, account);
-                audit_heartbeat(findings, account);
-                audit_command(findings, account);
-                find(findings, account, "debug", debug ? "alert" : "ok",
-                     debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);
-        }
+        if (account->unreadable)
+                find(findings, account, "file", "alert", account->cause->text,
+                     cause_remedy_of(account->cause));
+        if (account->unreadable || !account_enabled(account))
+                return findings;
+        scoped(scoped_free) char *quiet = text_of("emailsecctl account set %s debug=false", account->name);
+        bool debug = prop_bool(&account->values, PROP_DEBUG);
+        audit_channel(findings, account);
+        audit_login(findings, account);
+        audit_secrets(findings, account);
+        audit_certificate(findings, account);
+        audit_heartbeat(findings, account);
+        audit_command(findings, account);
+        find(findings, account, "debug", debug ? "alert" : "ok",
+             debug ? "the protocol trace is on" : "no protocol trace", debug ? quiet : NULL);
         return findings;
+}
+
+struct audit_work {
+        struct accounts_walk walk;
+        bool begun, any;
+};
+
+struct audit_work *service_audit_begin(void)
+{
+        return new_object(struct audit_work);
+}
+
+void service_audit_end(void *work)
+{
+        free(work);
+}
+
+/* Takes the findings over. */
+static void write_findings(struct audit_work *work, struct json_writer *out, json_t *findings)
+{
+        if (json_array_size(findings)) {
+                if (work->any)
+                        json_write(out, ",");
+                work->any = true;
+        }
+        json_write_members(out, findings);
+}
+
+bool service_audit_next(void *ctx, struct json_writer *out)
+{
+        struct audit_work *work = ctx;
+
+        if (!work->begun) {
+                json_t *station = json_array();
+                work->begun = true;
+                audit_submission(station);
+                audit_local_names(station);
+                json_write(out, "{\"findings\":[");
+                write_findings(work, out, station);
+        }
+        struct account *account = accounts_walk_on(&work->walk);
+        for (int i = 0; account && i < LISTED_ON_END; account = account->next, i++) {
+                write_findings(work, out, audit_of(account));
+                accounts_walk_did(&work->walk, account);
+        }
+        if (!account)
+                json_write(out, "]}");
+        return account != NULL;
 }

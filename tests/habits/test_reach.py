@@ -38,7 +38,7 @@ THROUGH = {
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],
-    "varlink_server": ["daemon/control/login.c", "daemon/control/service.c", "daemon/control/usernames.c"],
+    "varlink_server": ["daemon/control/login.c", "daemon/control/long_reply.c", "daemon/control/service.c", "daemon/control/usernames.c"],
 }
 
 # What has no sense without a daemon, a server, a terminal or a service manager around it: why, and the system tests.

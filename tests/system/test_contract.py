@@ -3,6 +3,7 @@
 for varlink.py and conftest.py to see."""
 
 import base64
+import json
 import os
 
 import pytest
@@ -103,6 +104,64 @@ def test_accounts_in_pages(station):
     assert status["totals"] == {"ok": 0, "disabled": 3, "connecting": 0, "down": 2, "fault": 0, "challenge": 0}
     assert [one["name"] for one in station.call("GetStatus")["status"]["accounts"]] == list("abcde")
     assert station.call("GetStatus", account="a")["status"]["totals"]["disabled"] == 1
+
+
+def make_accounts(station, count):
+    """Disabled ones, as files that are there at the start."""
+    for n in range(count):
+        path = os.path.join(station.state, "accounts", f"a{n:03}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "name": f"a{n:03}", "kind": "outgoing",
+                       "properties": {"hostname": "mail.example", "enabled": False}}, file)
+        users.give(path)
+
+
+def test_a_long_answer_is_written_as_its_client_reads(new_station):
+    """Others are answered meanwhile, what has gone by then is not in it, and one who leaves takes it along."""
+    station = new_station().start()
+    station.stop()
+    make_accounts(station, 900)     # much more text than a socket and the daemon hold for a client
+    station.start()
+    with station.client() as slow, station.client() as gone:
+        slow.send(SERVICE + "GetStatus", {})
+        gone.send(SERVICE + "Audit", {})
+        gone.send(SERVICE + "ListAccounts", {})
+        assert station.call("GetStatus", account="a003")["status"]["totals"]["disabled"] == 1
+        gone.close()
+        station.call("DeleteAccount", name="a898")
+        status = slow.answer()["status"]
+        names = [one["name"] for one in status["accounts"]]
+        assert names == [f"a{n:03}" for n in range(900) if n != 898] and status["totals"]["disabled"] == 899
+        assert list(status)[0] == "version" and status["advice"]
+    listed = station.call("ListAccounts")
+    assert [one["name"] for one in listed["accounts"]] == names and listed["next"] is None
+    assert station.json("account", "list") == listed["accounts"]
+    assert [one["name"] for one in station.json("status")["accounts"]] == names
+    few = station.call("GetStatus", limit=2)["status"]
+    assert [one["name"] for one in few["accounts"]] == names[:2]
+    assert "accounts=899;;" in station.ctl("status", "--check", code=None).out
+
+
+def test_the_worst_is_listed_first_where_not_all_are(new_station):
+    station = new_station().start()
+    for name in ("a", "b", "c"):
+        station.add("outgoing", name, password=None, hostname="127.0.0.1", port=1, useSsl=False, enabled=name == "c",
+                    allowDisabledQueuing=True, **{"from": "plant@example.test"})
+    station.send("b", "box@example.test")
+    station.ctl("account", "poll", "c", code=None)
+    station.wait_status("c", "down")
+    station.stop()
+    path = os.path.join(station.state, "accounts", "z.json")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("{")
+    users.give(path)
+    station.start()
+    station.ctl("account", "poll", "c", code=None)
+    station.wait_status("c", "down")
+    status = station.call("GetStatus", limit=3)["status"]
+    assert [one["name"] for one in status["accounts"]] == ["z", "c", "b"]
+    assert (status["mailKept"], status["heartbeatsMissing"]) == (1, 0)
+    assert "waiting=1;" in station.ctl("status", "--check", code=2).out
 
 
 def test_the_last_day(new_station, new_sink, certificates):

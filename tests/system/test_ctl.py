@@ -964,6 +964,14 @@ def test_status_for_monitoring(station, change, status, word):
     assert f"accounts={len(answer['accounts'])};;" in numbers and "queue=" in numbers
 
 
+def test_status_for_monitoring_counts_what_is_not_listed(station):
+    answer = dict(fleet(down=(2, "gone", "wait")), heartbeatsMissing=3, mailKept=4,
+                  totals={"ok": 9000, "disabled": 0, "connecting": 0, "down": 700, "fault": 0, "challenge": 0})
+    done = station(GetStatus={"status": answer}).run("status", "--check")
+    assert "9700 accounts: 9000 work, 700 down" in done.out
+    assert all(f" {one};" in done.out for one in ("accounts=9700", "down=700", "heartbeat=3", "waiting=4", "fault=0"))
+
+
 def test_status_for_monitoring_without_a_daemon(tmp_path):
     done = run("--socket", str(tmp_path / "none"), "status", "--check")
     assert done.returncode == 3 and done.out.startswith("EMAILSEC UNKNOWN - no daemon") and done.err == ""

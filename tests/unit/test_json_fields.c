@@ -241,6 +241,31 @@ START_TEST(what_is_shown_moves_and_hides_nothing)
 }
 END_TEST
 
+START_TEST(pieces_make_the_whole)
+{
+        struct buf to = BUF_WITH_MAX(64);
+        struct json_writer writer = { .to = &to };
+
+        json_write(&writer, "{");
+        json_write_members(&writer, json_of("{\"a\":1,\"b\":[]}"));
+        json_write(&writer, ",\"c\":[");
+        json_write_members(&writer, json_of("[2,null]"));
+        json_write(&writer, ",");
+        json_write_value(&writer, json_string("x\"y"));
+        json_write(&writer, "],\"d\":\"");
+        json_write_within(&writer, "\"line\n");
+        json_write(&writer, "end\"}");
+        ck_assert(!writer.failed);
+        scoped(scoped_free) char *text = buf_take_text(&to);
+        ck_assert_str_eq(text, "{\"a\":1,\"b\":[],\"c\":[2,null,\"x\\\"y\"],\"d\":\"\\\"line\\nend\"}");
+        json_decref(json_of(text));
+        for (int i = 0; i < 20; i++)
+                json_write_value(&writer, json_of("{\"name\":12345}"));
+        ck_assert(writer.failed && to.len <= 64);
+        buf_free(&to);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("json_fields");
@@ -252,6 +277,7 @@ int main(void)
         tcase_add_test(tc, all_at_once_and_without_secrets);
         tcase_add_test(tc, causes_there_and_back);
         tcase_add_test(tc, values_are_put);
+        tcase_add_test(tc, pieces_make_the_whole);
         tcase_add_test(tc, base64_of_the_rfc);
         tcase_add_test(tc, base64_is_strict);
         tcase_add_test(tc, base64_of_every_length);
