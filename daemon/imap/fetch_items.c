@@ -27,14 +27,14 @@ static bool read_uid(struct imap_cursor *cursor, struct imap_fetch_items *items)
         return true;
 }
 
-/* One that is no number (NIL, -1) is not known; between quotes it may be one. */
+/* One that is no number (NIL, -1), or beyond all sizes, is not known; between quotes it may be one. */
 static bool read_size(struct imap_cursor *cursor, struct imap_fetch_items *items)
 {
         uint64_t size;
 
         if (cursor->at < cursor->end && *cursor->at == '(')
                 return imap_skip(cursor);
-        if (read_number(cursor, UINT64_MAX, &size)) {
+        if (read_number(cursor, INT64_MAX, &size)) {
                 items->has_size = true;
                 items->size = size;
         }

@@ -383,7 +383,7 @@ static int store_note(struct fetching *fetching, struct mailbox_entry *entry, co
         scoped(scoped_free) char *text = oversize_notice_text(&message);
 
         entry->left = true;
-        if (begin_message(fetching, entry) < 0 ||
+        if (begin_message(fetching, entry) != 0 ||
             fetching_on_message_piece(&fetching, (const uint8_t *)text, strlen(text)) < 0)
                 return -1;
         return end_message(fetching);

@@ -191,6 +191,8 @@ int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, 
 {
         if (check(delivery, cause) < 0)
                 return -1;
+        if (!delivery->in_message)
+                return cause_set(cause, CAUSE_INTERNAL, "bytes of a message that has not begun");
         reserve_arrived(len, false);
         while (len) {
                 struct piece *piece = filling(delivery);

@@ -18,7 +18,7 @@ enum { FORM_LF = 'L', FORM_AS_CAME = 'C' };
 
 bool partial_is_kept(const struct mailbox_entry *entry)
 {
-        return !entry->uidl[0] && entry->size > MAILBOX_WHOLE;
+        return !entry->uidl[0] && entry->size > MAILBOX_WHOLE && !entry->left;
 }
 
 void partial_of(const char *key, const char *folder, uint64_t uidvalidity, const struct mailbox_entry *entry,

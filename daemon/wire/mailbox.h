@@ -41,10 +41,10 @@ struct mailbox_entry {
         uint64_t from; /* of a message over MAILBOX_WHOLE: what is here of it already */
 };
 
-/* What is still to come of it, as the server says. */
+/* What is still to come of it, as the server says; nothing of what is left there. */
 static inline uint64_t mailbox_rest_of(const struct mailbox_entry *entry)
 {
-        return entry->size > entry->from ? entry->size - entry->from : 0;
+        return !entry->left && entry->size > entry->from ? entry->size - entry->from : 0;
 }
 
 enum mailbox_mark { MARK_SEEN, MARK_DELETED };

@@ -201,6 +201,20 @@ def test_what_came_is_compared_with_what_was_announced(station, new_box, transpo
         until(lambda: box.messages == [], 20)
 
 
+@pytest.mark.parametrize("transport", BOTH)
+@pytest.mark.parametrize("announced", (1 << 45, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 10 ** 30))
+def test_a_size_that_no_disk_has_room_for(station, new_box, transport, announced):
+    """The others come, and a note tells of it; what is no size at all says nothing of the message."""
+    contents = [letter(number) for number in range(3)]
+    box = new_box(transport, contents=contents)
+    box.announce = {2: announced}
+    incoming(station, box)
+    expected = sorted(contents if announced >= (1 << 63 if transport == "imap" else 1 << 64) else [contents[0], contents[2]])
+    until(lambda: [one for one in here(station) if b"X-EmailSec-Left: " not in one] == expected, 20, lambda: here(station))
+    until(lambda: len(here(station)) == 3, 20, lambda: here(station))
+    station.wait_status("a", "ok")
+
+
 # ---- lists
 
 LISTS = {
