@@ -276,10 +276,15 @@ static void login_named(void *ctx, const char *name)
 /* Who signed in, where that is somebody else. */
 static void name_login(struct client *client)
 {
+        const char *name;
+
         if (!client->peer.has_login)
                 return;
         (void)snprintf(client->login, sizeof client->login, "uid %u", client->peer.login);
-        client->username = username_look_up(client->peer.login, login_named, client);
+        if (username_recent(client->peer.login, &name))
+                login_named(client, name);
+        else
+                client->username = username_look_up(client->peer.login, login_named, client);
 }
 
 static void user_named(void *ctx, const char *name)
@@ -291,6 +296,24 @@ static void user_named(void *ctx, const char *name)
                 (void)snprintf(client->who, sizeof client->who, "%s (uid %u)", name, client->peer.uid);
         name_login(client);
         client_watch(client);
+}
+
+static void name_user(struct client *client)
+{
+        uid_t uid = client->peer.uid;
+        const char *name;
+
+        (void)snprintf(client->who, sizeof client->who, "uid %u", uid);
+        if (uid == 0) {
+                (void)snprintf(client->who, sizeof client->who, "root (uid 0)");
+                name_login(client);
+        } else if (username_recent(uid, &name)) {
+                user_named(client, name);
+        } else {
+                client->username = username_look_up(uid, user_named, client);
+                if (!client->username)
+                        name_login(client);
+        }
 }
 
 void client_new(int fd, const struct peer *peer)
@@ -308,15 +331,7 @@ void client_new(int fd, const struct peer *peer)
         client->next = clients;
         clients = client;
         (void)client_count(client);
-        (void)snprintf(client->who, sizeof client->who, "uid %u", peer->uid);
-        if (peer->uid == 0) {
-                (void)snprintf(client->who, sizeof client->who, "root (uid 0)");
-                name_login(client);
-        } else {
-                client->username = username_look_up(peer->uid, user_named, client);
-                if (!client->username)
-                        name_login(client);
-        }
+        name_user(client);
         client_watch(client);
 }
 

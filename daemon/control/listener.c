@@ -3,6 +3,7 @@
 #include "daemon/control/listener.h"
 
 #include "common/frame.h"
+#include "common/times.h"
 #include "daemon/control/budget.h"
 #include "daemon/control/client.h"
 #include "daemon/journal.h"
@@ -17,9 +18,9 @@
 #include <unistd.h>
 
 enum {
-        BACKLOG = 4096,
+        BACKLOG = 1024, /* as the unit has it: who comes waits for those ahead */
         PAUSE_MS = 500,
-        ACCEPTED_A_TURN = 256,
+        ACCEPTING_MICROS = 10 * 1000, /* of one turn of the loop */
         REFUSED = 32, /* connections that are kept for a moment after they were refused, to be read */
         REFUSED_MS = 500,
 };
@@ -33,6 +34,9 @@ static struct {
         int refused[REFUSED]; /* the oldest at `oldest`; 0: none */
         size_t oldest;
         struct timer *over; /* of the refused ones */
+        struct buf refusal; /* said last, */
+        bool refusal_to_all;
+        uid_t refusal_to; /* to this one, or to all */
 } listener = { .fd = -1, .reserve = -1 };
 
 /* ---- refused ones ---- */
@@ -46,26 +50,50 @@ static void end_refused(void *ctx unused_arg)
         }
 }
 
-/* The peer is told why, in the words of a reply to the call that it is about to send. */
-static void refuse(int fd, struct share *share, const struct peer *peer)
+/* As a reply to the call that the peer is about to send. */
+static void put_error(struct buf *out, const char *error, const struct cause *cause)
 {
-        bool all = share_whole_is_out(share, BUDGET_CONNECTIONS, 1);
-        struct cause cause;
-        struct buf out = BUF_WITH_MAX(4 * KIB);
         json_t *object = json_object(), *parameters = json_object();
 
-        cause_set(&cause, CAUSE_BUSY,
-                  all ? "there are too many control connections"
-                      : "there are too many control connections of uid %u",
-                  peer->uid);
-        json_put_text(object, "error", "io.emailsec.EmailService.Busy");
-        json_put(parameters, "cause", cause_json(&cause));
+        json_put_text(object, "error", error);
+        json_put(parameters, "cause", cause_json(cause));
         json_put(object, "parameters", parameters);
-        bool told = frame_append(&out, object) == 0 && frame_send(fd, &out, NULL, NULL, NULL) > 0;
-        share_notice(share, "%s: one of uid %u was refused%s", cause.text, peer->uid,
-                     told ? "" : " and could not be told");
+        if (frame_append(out, object) < 0)
+                buf_free(out); /* longer than can be: nothing is said */
         json_decref(object);
-        buf_free(&out);
+}
+
+/* What is said to those of this user, or of all: made once, since who storms comes thousands of times. */
+static const struct buf *refusal(bool all, uid_t uid)
+{
+        struct cause cause;
+
+        if (!listener.refusal.len || listener.refusal_to_all != all || listener.refusal_to != uid) {
+                listener.refusal_to_all = all;
+                listener.refusal_to = uid;
+                buf_free(&listener.refusal);
+                buf_init(&listener.refusal, 4 * KIB);
+                cause_set(&cause, CAUSE_BUSY,
+                          all ? "there are too many control connections"
+                              : "there are too many control connections of uid %u",
+                          uid);
+                put_error(&listener.refusal, "io.emailsec.EmailService.Busy", &cause);
+        }
+        return &listener.refusal;
+}
+
+static void refuse(int fd, struct share *share, uid_t uid)
+{
+        bool all = share_whole_is_out(share, BUDGET_CONNECTIONS, 1);
+        const struct buf *words = refusal(all, uid);
+        bool told = send(fd, buf_bytes(words), words->len, MSG_NOSIGNAL) == (ssize_t)words->len;
+
+        share_notice(share, "there are too many control connections%s: one of uid %u was refused%s",
+                     all ? "" : " of one user", uid, told ? "" : " and could not be told");
+        if (!told) {
+                (void)close(fd);
+                return;
+        }
         (void)shutdown(fd, SHUT_WR);
         if (listener.refused[listener.oldest])
                 (void)close(listener.refused[listener.oldest]);
@@ -76,21 +104,31 @@ static void refuse(int fd, struct share *share, const struct peer *peer)
 
 /* ---- accepting ---- */
 
+/* Without having said anything: that costs as little as can be, for the sake of those behind. */
+static bool has_left(int fd)
+{
+        char byte;
+
+        return recv(fd, &byte, 1, MSG_PEEK) == 0;
+}
+
 static void take_in(int fd)
 {
         struct cause cause = { 0 };
         struct peer peer;
 
-        if (peer_of_socket(fd, &peer, &cause) < 0) {
+        if (has_left(fd) || peer_of_socket(fd, &peer, &cause) < 0) {
                 (void)close(fd);
                 return;
         }
         struct share *share = share_hold(&peer);
         bool full = share_is_out(share, BUDGET_CONNECTIONS, 1);
-        if (full && !clients_end_idle(share_whole_is_out(share, BUDGET_CONNECTIONS, 1) ? NULL : share))
-                refuse(fd, share, &peer);
-        else
+        if (full && !clients_end_idle(share_whole_is_out(share, BUDGET_CONNECTIONS, 1) ? NULL : share)) {
+                refuse(fd, share, peer.uid);
+        } else {
+                peer_find_login(fd, &peer);
                 client_new(fd, &peer);
+        }
         share_drop(share);
 }
 
@@ -118,7 +156,9 @@ static void ready(void *ctx, int what)
 {
         (void)ctx;
         (void)what;
-        for (int i = 0; i < ACCEPTED_A_TURN; i++) {
+        int64_t until = time_monotonic_us() + ACCEPTING_MICROS;
+
+        do {
                 int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 if (fd >= 0) {
                         take_in(fd);
@@ -128,7 +168,7 @@ static void ready(void *ctx, int what)
                 } else if (errno != EINTR && errno != ECONNABORTED) {
                         return;
                 }
-        }
+        } while (time_monotonic_us() < until);
 }
 
 static bool someone_answers(const struct sockaddr_un *address)
@@ -208,16 +248,12 @@ static void tell_not_started(int fd)
 {
         struct cause cause;
         struct buf out = BUF_WITH_MAX(4 * KIB);
-        json_t *object = json_object(), *parameters = json_object();
         char heard[4 * KIB];
 
         cause_set(&cause, CAUSE_NO_DAEMON, "emailsecd does not start");
         cause_remedy(&cause, "journalctl -u emailsecd -n 20");
-        json_put_text(object, "error", "io.emailsec.EmailService.NoDaemon");
-        json_put(parameters, "cause", cause_json(&cause));
-        json_put(object, "parameters", parameters);
-        bool told = frame_append(&out, object) == 0 && frame_send(fd, &out, NULL, NULL, NULL) > 0;
-        json_decref(object);
+        put_error(&out, "io.emailsec.EmailService.NoDaemon", &cause);
+        bool told = frame_send(fd, &out, NULL, NULL, NULL) > 0;
         buf_free(&out);
         (void)shutdown(fd, SHUT_WR);
         while (told && recv(fd, heard, sizeof heard, MSG_DONTWAIT) > 0) {
@@ -253,6 +289,7 @@ void listener_close(void)
         timer_free(take(listener.pause));
         timer_free(take(listener.over));
         end_refused(NULL);
+        buf_free(&listener.refusal);
         close_fd(&listener.fd);
         close_fd(&listener.reserve);
         if (listener.path)

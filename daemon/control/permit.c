@@ -202,9 +202,13 @@ int peer_of_socket(int fd, struct peer *out, struct cause *cause)
         *out = (struct peer){ .uid = credentials.uid, .group_count = 1 };
         out->groups[0] = credentials.gid;
         add_groups(fd, out);
-        out->has_login =
-                login_of_peer(fd, credentials.pid, credentials.uid, &out->login) && out->login != out->uid;
+        out->pid = credentials.pid;
         return 0;
+}
+
+void peer_find_login(int fd, struct peer *peer)
+{
+        peer->has_login = login_of_peer(fd, peer->pid, peer->uid, &peer->login) && peer->login != peer->uid;
 }
 
 static bool is_in(const struct peer *peer, gid_t gid)

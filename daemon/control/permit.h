@@ -16,6 +16,7 @@ enum permission {
 enum { PEER_GROUPS = 128 };
 struct peer {
         uid_t uid;
+        pid_t pid;   /* who connected, then */
         uid_t login; /* who signed in and is behind it, where has_login; else it is nobody else */
         bool has_login;
         gid_t groups[PEER_GROUPS]; /* the primary one first */
@@ -27,8 +28,10 @@ struct peer {
  * until it answers. */
 void permit_open(const struct settings *settings);
 
-/* Fills in who is at the other end of a Unix socket. */
+/* Fills in who is at the other end of a Unix socket, without the login. */
 int peer_of_socket(int fd, struct peer *out, struct cause *cause) must_use;
+/* And who signed in: this reads files of /proc. */
+void peer_find_login(int fd, struct peer *peer);
 
 /* True when the peer has at least this permission. */
 bool permit(const struct peer *peer, enum permission wanted);

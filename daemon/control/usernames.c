@@ -14,12 +14,15 @@ enum {
         THREADS = 4,
         PATIENCE_MS = 1000,
         USER_GROUPS = 128,
+        NAME_SIZE = 40,
+        RECENT = 16,
+        RECENT_MS = 1000, /* so long a name holds: who connects again and again costs one lookup */
 };
 
 struct username {
         struct job job;
         uid_t uid;
-        char name[40]; /* the thread's, until the job is done; so are: */
+        char name[NAME_SIZE]; /* the thread's, until the job is done; so are: */
         gid_t groups[USER_GROUPS];
         int group_count;
         bool wants_groups;
@@ -33,6 +36,11 @@ static struct workers *pool;
 static struct username *all; /* under way: one that hangs has no other owner on the loop */
 static unsigned under_way;
 static bool slow; /* none has been told since one was waited for in vain */
+static struct {
+        uid_t uid;
+        int64_t until;
+        char name[NAME_SIZE]; /* "": none */
+} recent[RECENT];             /* told last, by uid */
 
 static void tell(struct username *username, const char *name)
 {
@@ -68,10 +76,28 @@ static void look_up(struct job *job)
         (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
 }
 
+static void remember(const struct username *username)
+{
+        size_t at = username->uid % RECENT;
+
+        recent[at].uid = username->uid;
+        recent[at].until = loop_now() + RECENT_MS;
+        memcpy(recent[at].name, username->name, sizeof recent[at].name);
+}
+
+bool username_recent(uid_t uid, const char **name)
+{
+        size_t at = uid % RECENT;
+
+        *name = recent[at].name[0] ? recent[at].name : NULL;
+        return recent[at].uid == uid && loop_now() < recent[at].until;
+}
+
 static void looked_up(struct job *job)
 {
         struct username *username = container_of(job, struct username, job);
 
+        remember(username);
         struct username **place = &all;
         while (*place != username)
                 place = &(*place)->next;
@@ -130,6 +156,7 @@ void username_cancel(struct username *username)
 
 void usernames_close(void)
 {
+        memset(recent, 0, sizeof recent);
         workers_abandon(take(pool));
 }
 

@@ -19,6 +19,9 @@ struct username *username_look_up(uid_t uid, void (*told)(void *ctx, const char 
 struct username *username_and_groups(uid_t uid, void (*told)(void *ctx, const char *name), void *ctx);
 /* Those, the primary one first; how many. From inside `told` with a name only. */
 size_t username_groups(const struct username *username, const gid_t **out);
+/* True where the system told within the last second: *name, or NULL where there is none; until the next call
+ * from here. */
+bool username_recent(uid_t uid, const char **name);
 /* Nobody waits for it any more; not after `told`. NULL is fine. */
 void username_cancel(struct username *username);
 /* Lookups that hang are left behind (the daemon ends). */

@@ -309,11 +309,18 @@ static void answer(struct work *work, struct taking *taking, const struct cause 
                 done(work->ctx, taking, cause);
 }
 
-/* The answer comes before the work is over, or begun: its thread only closes the file then. */
+/* The answer comes before the work is over: its thread only closes the file then. One that was not begun
+ * leaves the line: clients that come and go leave nothing in it. */
 static void let_go(struct work *work, const struct cause *cause)
 {
         atomic_store(&work->let_go, true);
+        if (!work->begun)
+                unlist(work);
         answer(work, NULL, cause);
+        if (work->begun)
+                return;
+        work->charge = 0; /* counts from its beginning on */
+        work_free(work);
 }
 
 static void taken_in(struct job *job)
@@ -364,9 +371,11 @@ static void look(unused_arg void *ctx)
         int64_t before = loop_now() - (int64_t)LIMIT_INTAKE_SECONDS * 1000;
 
         for (struct work *work = takings.first, *next; work; work = next) {
-                next = work->next;
-                if (work->done && work->since <= before)
+                bool late = work->done && work->since <= before;
+
+                if (late)
                         too_slow(work);
+                next = late ? takings.first : work->next; /* it may have left the line, and others with it */
         }
         if (takings.first)
                 timer_set(takings.look, LOOK_EVERY);

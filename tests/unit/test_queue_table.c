@@ -486,6 +486,26 @@ START_TEST(given_up_while_it_is_read)
 }
 END_TEST
 
+/* Nothing of it is left in the line behind those that are being read. */
+START_TEST(given_up_before_it_is_read)
+{
+        struct submission s = plain("out");
+        struct submitted ahead[LIMIT_INTAKES_OF_USER] = { 0 }, late = { 0 };
+
+        for (size_t i = 0; i < count_of(ahead); i++)
+                queue_submit(&s, on_submitted, &ahead[i]);
+        s.fd = file_of("Subject: x\n\n", MIB);
+        uint64_t ticket = queue_submit(&s, on_submitted, &late);
+        taking_cancel(ticket);
+        ck_assert_int_eq((int)late.answer.cause.code, CAUSE_CANCELLED);
+        ck_assert_int_eq(fcntl(s.fd, F_GETFD), -1);
+        taking_cancel(ticket);
+        for (size_t i = 0; i < count_of(ahead); i++)
+                wait_well(&ahead[i].answer);
+        check_counts(NULL, QUEUE_QUEUED, count_of(ahead));
+}
+END_TEST
+
 /* ---- bodies ---- */
 
 struct body {
@@ -1409,6 +1429,7 @@ int main(void)
         tcase_add_test(tests, bad_submissions);
         tcase_add_test(tests, intake_is_bounded_by_what_is_read);
         tcase_add_test(tests, given_up_while_it_is_read);
+        tcase_add_test(tests, given_up_before_it_is_read);
         tcase_add_loop_test(tests, bodies_come_back, 0, (int)count_of(sizes));
         tcase_add_test(tests, claims_urgent_first_then_oldest);
         tcase_add_test(tests, outcomes_by_recipient);

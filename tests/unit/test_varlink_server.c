@@ -1481,6 +1481,30 @@ START_TEST(places_are_bounded)
 }
 END_TEST
 
+/* Who has left is no client; what it said before is done. */
+START_TEST(those_that_have_left)
+{
+        struct cause cause = { 0 };
+        scoped(scoped_free) char *path = socket_path();
+
+        ck_assert_int_eq(listener_open(path, &cause), 0);
+        handled = 0;
+        for (int i = 0; i < 500; i++)
+                (void)close(dial(path));
+        int last = dial(path);
+        ck_assert_int_eq(send(last, ECHO(1), sizeof ECHO(1), MSG_NOSIGNAL), sizeof ECHO(1));
+        (void)close(last);
+        while (!clients)
+                ready(NULL, WATCH_READ);
+        ck_assert_ptr_null(clients->next);
+        while (clients)
+                loop_turn();
+        ck_assert_uint_eq(handled, 1);
+        listener_close();
+        ck_assert_int_eq(rmdir(state_folder), 0);
+}
+END_TEST
+
 START_TEST(out_of_descriptors_is_a_pause)
 {
         struct cause cause = { 0 };
@@ -1688,6 +1712,7 @@ static TCase *listener_tests(void)
         tcase_add_test(tests, the_socket_is_made_and_removed);
         tcase_add_test(tests, another_daemons_socket_is_left_alone);
         tcase_add_test(tests, places_are_bounded);
+        tcase_add_test(tests, those_that_have_left);
         tcase_add_test(tests, out_of_descriptors_is_a_pause);
         return tests;
 }
