@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "tests/simulator/calls.h"
+#include "tests/simulator/handover.h"
 #include "tests/simulator/ledger.h"
 #include "tests/simulator/people.h"
 #include "tests/simulator/world.h"
@@ -76,6 +77,8 @@ static bool has_received_all(const struct member *member, bool final)
         for (size_t i = 0; i < box->count; i++) {
                 const struct letter_item *item = &box->items[i];
                 size_t times = audit->times[item->number];
+                if (handover_has(member, item->number))
+                        times = handover_refused(member, item->number) ? 1 : times + 1;
                 if (times > 1)
                         violated("mail.received-twice", "message %u is in the inbox of %s %zu times",
                                  item->number, member->name, times);
@@ -155,9 +158,32 @@ static void heard_status(void *ctx, json_t *reply, const char *error)
         history("audit", "%s", audit->content ? "all is well" : audit->last);
 }
 
+/* What has failed is listed, also where nobody heard the event. */
+static void heard_failed(void *ctx, json_t *reply, const char *error)
+{
+        json_t *message, *recipient;
+        size_t i, k;
+
+        (void)ctx;
+        (void)error;
+        json_array_foreach(json_object_get(reply, "messages"), i, message)
+                json_array_foreach(json_object_get(message, "recipients"), k, recipient) {
+                        json_t *cause = json_object_get(recipient, "cause");
+                        const char *code = json_string_value(
+                                json_is_object(cause) ? json_object_get(cause, "code") : cause);
+                        if (same_text(json_string_value(json_object_get(recipient, "state")), "failed"))
+                                ledger_told_failed(json_string_value(json_object_get(message, "id")),
+                                                   json_string_value(json_object_get(recipient, "address")),
+                                                   code ? code : "");
+                }
+}
+
 static void on_look(void *ctx)
 {
         (void)ctx;
+        if (daemon_is_ready())
+                station_call(MAIL_METHOD "ListQueue", json_pack("{s[s]}", "states", "failed"), NULL, 0,
+                             heard_failed, NULL);
         if (daemon_is_ready())
                 station_call(MAIL_METHOD "GetStatus", json_object(), NULL, 0, heard_status, NULL);
         if (!audit->content)

@@ -47,6 +47,9 @@ static void imap_greet(struct talk *talk)
         if (odd(talk, ODD_BUSY)) {
                 talk_say(talk, "* BYE [UNAVAILABLE] too busy, come again");
                 talk_end(talk);
+        } else if (talk_is_too_many(talk)) {
+                talk_say(talk, "* BYE [LIMIT] too many sessions");
+                talk_end(talk);
         } else if (odd(talk, ODD_GARBAGE)) {
                 talk_say(talk, "220 smtp, as it seems");
                 talk_end(talk);
@@ -282,6 +285,8 @@ static void heard_store(struct talk *talk, const char *set)
         const struct letter_box *box = &talk->user->box;
         bool seen = strcasestr(set, "\\Seen"), deleted = strcasestr(set, "\\Deleted");
 
+        if (deleted || seen)
+                server_is_told(talk->server, talk->user, deleted);
         if (odd(talk, ODD_TEMPORARY)) {
                 done(talk, "NO", "[INUSE] not now");
                 return;
@@ -443,7 +448,7 @@ static void take_command(struct talk *talk)
         (void)snprintf(imap->tag, sizeof imap->tag, "%s", whole);
         if (talk_is_odd(talk))
                 return;
-        if (odd(talk, ODD_BUSY)) {
+        if (odd(talk, ODD_BUSY) || odd(talk, ODD_LEAVES)) {
                 talk_say(talk, "* BYE going down");
                 talk_end(talk);
                 return;

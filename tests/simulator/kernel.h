@@ -203,6 +203,9 @@ struct socket_kind { /* what socket calls do, by the kind of the file */
 };
 int tcp_new(int family, int flags);
 int local_new(int type, int flags);
+/* A Unix socket that connects to a server of the world, and is a connection like others then. False: no such
+ * server; *error: 0, or why it does not take it. */
+bool tcp_takes_over(struct file *file, const char *path, int *error);
 int netlink_new(int flags);
 void network_open(void);
 void network_life_over(void); /* the life is over: its peers and clients are told */

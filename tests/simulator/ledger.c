@@ -35,6 +35,7 @@ struct secret {
         const struct mail_server *server;
         char user[64];
         int64_t withdrawn; /* 0: in use */
+        int64_t rests;     /* since when its account is off; 0: it is on */
 };
 
 struct ledger {
@@ -50,6 +51,8 @@ static struct ledger *ledger;
 
 unsigned ledger_secret_new(const struct mail_server *server, const char *user)
 {
+        if (!ledger->secret_count)
+                ledger->secret_count = 1;
         ledger->secrets =
                 world_realloc(ledger->secrets, (ledger->secret_count + 1) * sizeof *ledger->secrets);
         struct secret *secret = &ledger->secrets[ledger->secret_count];
@@ -70,12 +73,17 @@ void ledger_secret_withdrawn(unsigned secret)
                 ledger->secrets[secret].withdrawn = world_now();
 }
 
+void ledger_secret_rests(unsigned secret, bool rests)
+{
+        ledger->secrets[secret].rests = rests ? world_now() : 0;
+}
+
 bool ledger_signs_in(const struct mail_server *server, const char *user, const char *password)
 {
         const struct mailbox *mailbox = server_find_user(server, user);
         unsigned number = 0;
 
-        if (sscanf(password, "secret-%u.", &number) != 1 || number >= ledger->secret_count)
+        if (sscanf(password, "secret-%u.", &number) != 1 || !number || number >= ledger->secret_count)
                 violated("secret.invented", "%s:%u was told a password that nobody has set", server->host,
                          server->port);
         const struct secret *secret = &ledger->secrets[number];
@@ -84,6 +92,9 @@ bool ledger_signs_in(const struct mail_server *server, const char *user, const c
                          secret->server->host, server->host, user);
         if (secret->withdrawn && world_now() - secret->withdrawn > WITHDRAWN_MS)
                 violated("secret.kept", "a password of %s that was withdrawn was told to %s", user,
+                         server->host);
+        if (secret->rests && world_now() - secret->rests > WITHDRAWN_MS)
+                violated("account.off", "%s signed in at %s, whose account is switched off", user,
                          server->host);
         return mailbox && same_text(mailbox->password, password);
 }

@@ -32,16 +32,19 @@ uint32_t ledger_next_number(void);
 void ledger_submits(uint32_t number, unsigned recipients);
 void ledger_submitted(uint32_t number, const char *id, const char *account);
 void ledger_recipient(uint32_t number, unsigned which, char *to, size_t size);
-/* An event of the station: mail.sent or mail.failed (cause: its word) for a recipient. */
+/* An event of the station, or its list: mail.sent or mail.failed (cause: its word) for a recipient. */
 void ledger_told_sent(const char *recipient);
 void ledger_told_failed(const char *id, const char *recipient, const char *cause);
 /* What is left of the account's mail may go: somebody asked to delete it. */
 void ledger_account_goes(const char *account);
 
-/* A password for that user there; it is used nowhere else. From its withdrawal on it is not used any more. */
+/* A password for that user there, never 0; it is used nowhere else. From its withdrawal on it is not used any
+ * more. */
 unsigned ledger_secret_new(const struct mail_server *server, const char *user);
 void ledger_secret_text(unsigned secret, char *to, size_t size);
 void ledger_secret_withdrawn(unsigned secret);
+/* The account that has it is switched off (answered), or somebody asks to switch it on. */
+void ledger_secret_rests(unsigned secret, bool rests);
 
 /* ---- at the end ---- */
 

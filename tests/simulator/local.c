@@ -367,6 +367,11 @@ static int local_connect_(struct file *file, const void *address, size_t len)
                 local->state = LOCAL_MANAGER;
                 return 0;
         }
+        int error = 0;
+        if (tcp_takes_over(file, to->sun_path, &error)) {
+                errno = error;
+                return error ? -1 : 0;
+        }
         errno = path_find(-100, to->sun_path, true) ? ECONNREFUSED : ENOENT;
         return -1;
 }

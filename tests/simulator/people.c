@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Who keeps the accounts and who uses them; see people.h. Decisions about certificates are in deciders.c. */
+/* Who uses the accounts; see people.h. Who keeps them is in keeper.c, decisions about certificates are in
+ * deciders.c. */
 #include "tests/simulator/people.h"
 
 #include "tests/simulator/calls.h"
 #include "tests/simulator/deciders.h"
+#include "tests/simulator/keeper.h"
 #include "tests/simulator/ledger.h"
 #include "tests/simulator/letter.h"
 #include "tests/simulator/world.h"
 
 #include <stdio.h>
 
-enum { TEND_MS = 3 * MINUTE_MS };
+enum { LISTEN_MS = 3 * MINUTE_MS };
 
 struct crowd {
         struct member *first, **end;
@@ -21,154 +23,6 @@ static struct crowd *crowd;
 struct member *members_first(void)
 {
         return crowd->first;
-}
-
-/* ---- keeping accounts ---- */
-
-static json_t *named(const struct member *member)
-{
-        return json_pack("{ss}", "name", member->name);
-}
-
-static void looked(void *ctx, json_t *reply, const char *error)
-{
-        struct member *member = ctx;
-
-        member->calling = false;
-        if (reply)
-                member->there = MEMBER_THERE;
-        else if (same_text(error, "NotFound")) {
-                member->there = MEMBER_ABSENT;
-                ledger_account_goes(member->name);
-                ledger_secret_withdrawn(member->secret);
-        }
-}
-
-static void added(void *ctx, json_t *reply, const char *error)
-{
-        struct member *member = ctx;
-
-        member->calling = false;
-        member->there = reply ? MEMBER_THERE : MEMBER_UNSURE;
-        history("keeper", "adding %s: %s", member->name, reply ? "done" : error ? error : "no answer");
-}
-
-static void remember_file(void *ctx, const char *name)
-{
-        struct member *member = ctx;
-
-        member->old = world_realloc(member->old, (member->old_count + 1) * sizeof *member->old);
-        member->old[member->old_count++] = world_text("%s", name);
-}
-
-/* Received mail stays when its account is deleted: what is there already is not of this life. */
-static void remember_maildir(struct member *member)
-{
-        static const char *const folders[] = { "new", "cur" };
-
-        while (member->old_count)
-                world_free(member->old[--member->old_count]);
-        for (size_t i = 0; i < count_of(folders); i++) {
-                scoped(scoped_free) char *path = text_of(SIM_STATE "/mail/%s/%s", member->name, folders[i]);
-                disk_list(path, remember_file, member);
-        }
-}
-
-static void add(struct member *member)
-{
-        static const int rates[] = { 300, 900, 3600, 7200 };
-        bool incoming = member->incoming;
-        json_t *values =
-                json_pack("{ss, ss, ss, sb, sb}", "transport",
-                          !incoming                              ? "smtp"
-                          : member->server->speech == SPEAK_IMAP ? "imap"
-                                                                 : "pop3",
-                          "hostname", member->server->host, "account", member->mailbox->user, "useSsl",
-                          !member->server->starttls, "useStartTls", member->server->starttls);
-
-        remember_maildir(member);
-        member->since = world_now();
-        member->lives++;
-        member->has_password = false;
-        member->password_from = world_now();
-        if (feature("people.late-password", 50) && chance_permille("keeper", 300))
-                member->password_from += chance_about("keeper", HOUR_MS);
-        member->secret = ledger_secret_new(member->server, member->mailbox->user);
-        ledger_secret_text(member->secret, member->mailbox->password, sizeof member->mailbox->password);
-        member->deletes = incoming && feature("account.delete-policy", 40) && chance_permille("keeper", 400);
-        if (incoming) {
-                json_object_set_new(values, "pollRate",
-                                    json_integer(rates[chance("keeper") % count_of(rates)]));
-                json_object_set_new(values, "deliveryPolicy",
-                                    json_string(member->deletes ? "delete" : "markAsRead"));
-                json_object_set_new(values, "push", json_boolean(chance_permille("keeper", 700)));
-        } else {
-                json_object_set_new(values, "from", json_string("alarm@plant.example"));
-        }
-        member->calling = true;
-        station_call(MAIL_METHOD "AddAccount",
-                     json_pack("{ss, ss, so}", "name", member->name, "kind",
-                               incoming ? "incoming" : "outgoing", "properties", values),
-                     NULL, 0, added, member);
-}
-
-static void deleted(void *ctx, json_t *reply, const char *error)
-{
-        struct member *member = ctx;
-
-        member->calling = false;
-        member->there = reply ? MEMBER_ABSENT : MEMBER_UNSURE;
-        if (reply)
-                ledger_secret_withdrawn(member->secret);
-        history("keeper", "deleting %s: %s", member->name, reply ? "done" : error ? error : "no answer");
-}
-
-static void delete(struct member *member)
-{
-        json_t *what = named(member);
-
-        json_object_set_new(what, "force", json_true());
-        ledger_account_goes(member->name);
-        member->calling = true;
-        station_call(MAIL_METHOD "DeleteAccount", what, NULL, 0, deleted, member);
-}
-
-static void password_set(void *ctx, json_t *reply, const char *error)
-{
-        struct member *member = ctx;
-
-        member->calling = false;
-        member->has_password = reply != NULL;
-        if (!reply)
-                member->there = MEMBER_UNSURE;
-        history("keeper", "password of %s: %s", member->name, reply ? "set" : error ? error : "no answer");
-}
-
-static void set_password(struct member *member)
-{
-        json_t *what = named(member);
-
-        json_object_set_new(what, "password", json_string(member->mailbox->password));
-        member->calling = true;
-        station_call(MAIL_METHOD "SetPassword", what, NULL, 0, password_set, member);
-}
-
-/* The next thing to do for an account, if any. */
-static void tend(struct member *member)
-{
-        if (member->calling)
-                return;
-        if (member->there == MEMBER_UNSURE) {
-                member->calling = true;
-                station_call(MAIL_METHOD "GetAccount", named(member), NULL, 0, looked, member);
-        } else if (member->wanted && member->there == MEMBER_ABSENT) {
-                add(member);
-        } else if (!member->wanted && member->there == MEMBER_THERE) {
-                delete (member);
-        } else if (member->there == MEMBER_THERE && !member->has_password &&
-                   world_now() >= member->password_from) {
-                set_password(member);
-        }
 }
 
 static void heard(void *ctx, json_t *reply, const char *error)
@@ -192,35 +46,15 @@ static void heard(void *ctx, json_t *reply, const char *error)
                                    cause ? cause : "");
 }
 
-/* The keeper comes by. */
-static void on_tend(void *ctx)
+/* Somebody who follows the mail comes back. */
+static void on_listen(void *ctx)
 {
         (void)ctx;
-        if (daemon_is_ready()) {
-                for (struct member *member = crowd->first; member; member = member->next)
-                        tend(member);
-                if (!crowd->hears) {
-                        crowd->hears = true;
-                        station_listen(MAIL_METHOD "Monitor", json_pack("{s[s]}", "events", "mail."), heard,
-                                       NULL);
-                }
+        if (daemon_is_ready() && !crowd->hears) {
+                crowd->hears = true;
+                station_listen(MAIL_METHOD "Monitor", json_pack("{s[s]}", "events", "mail."), heard, NULL);
         }
-        world_in(TEND_MS / 2 + chance_between("keeper", 0, TEND_MS), on_tend, NULL);
-}
-
-static void on_change_of_mind(void *ctx)
-{
-        struct member *member = ctx;
-
-        if (world_is_honest())
-                return;
-        if (feature("people.delete", 60)) {
-                member->wanted = !member->wanted;
-                history("keeper", member->wanted ? "wants %s again" : "no longer wants %s", member->name);
-                tend(member);
-        }
-        world_in(member->wanted ? chance_about("keeper", 3 * DAY_MS) : chance_about("keeper", HOUR_MS),
-                 on_change_of_mind, member);
+        world_in(LISTEN_MS / 2 + chance_between("listener", 0, LISTEN_MS), on_listen, NULL);
 }
 
 /* ---- sending ---- */
@@ -305,11 +139,12 @@ static void on_player(void *ctx)
 
         if (world_is_honest())
                 return;
-        if (feature("people.play", 60) && daemon_is_ready() && member->there == MEMBER_THERE) {
+        if (feature("people.play", 60) && daemon_is_ready() && member->there == MEMBER_THERE &&
+            member->is_on && member->wants_on) {
                 static const char *const methods[] = { MAIL_METHOD "Poll", MAIL_METHOD "TestAccount",
                                                        MAIL_METHOD "GetStatus" };
                 size_t which = chance("player") % count_of(methods);
-                json_t *what = which < 2 ? named(member) : json_pack("{ss}", "account", member->name);
+                json_t *what = json_pack("{ss}", which < 2 ? "name" : "account", member->name);
                 if (which == 0)
                         json_object_set_new(what, "wait", json_boolean(chance_permille("player", 500)));
                 if (feature("people.impatient", 50) && chance_permille("player", 500))
@@ -332,10 +167,10 @@ struct member *member_make(const char *name, struct mail_server *server, const c
         member->server = server;
         member->mailbox = server_user(server, user, "");
         member->incoming = server->speech != SPEAK_SMTP;
-        member->wanted = true;
+        member->wanted = member->wants_on = true;
         *crowd->end = member;
         crowd->end = &member->next;
-        world_in(chance_about("keeper", 3 * DAY_MS), on_change_of_mind, member);
+        keeper_takes(member);
         world_in(chance_about("player", 12 * HOUR_MS), on_player, member);
         world_in(chance_about("program", 2 * HOUR_MS), member->incoming ? on_correspondent : on_program,
                  member);
@@ -346,14 +181,15 @@ void people_open(void)
 {
         crowd = world_alloc(sizeof *crowd);
         crowd->end = &crowd->first;
-        world_in(SECOND_MS, on_tend, NULL);
+        keeper_open();
+        world_in(SECOND_MS, on_listen, NULL);
         deciders_open();
 }
 
 void people_turn_honest(void)
 {
         for (struct member *member = crowd->first; member; member = member->next) {
-                member->wanted = true;
+                member->wanted = member->wants_on = true;
                 member->password_from = world_now();
         }
 }
@@ -361,7 +197,8 @@ void people_turn_honest(void)
 bool people_are_done(void)
 {
         for (const struct member *member = crowd->first; member; member = member->next)
-                if (member->there != MEMBER_THERE || !member->has_password || member->calling)
+                if (member->there != MEMBER_THERE || !member->has_password || !member->is_on ||
+                    member->calling)
                         return false;
         return true;
 }

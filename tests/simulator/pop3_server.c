@@ -31,6 +31,9 @@ static void pop3_greet(struct talk *talk)
         if (odd(talk, ODD_BUSY)) {
                 talk_say(talk, "-ERR [SYS/TEMP] too busy, come again");
                 talk_end(talk);
+        } else if (talk_is_too_many(talk)) {
+                talk_say(talk, "-ERR [SYS/TEMP] too many sessions");
+                talk_end(talk);
         } else if (odd(talk, ODD_GARBAGE)) {
                 talk_say(talk, "* OK imap, as it seems");
                 talk_end(talk);
@@ -198,6 +201,7 @@ static void heard_one(struct talk *talk, const char *line)
         if (!item) {
                 talk_say(talk, "-ERR no such message");
         } else if (begins(line, "DELE ")) {
+                server_is_told(talk->server, talk->user, true);
                 pop3->marks[index] = MARKED;
                 talk_say(talk, "+OK marked");
         } else {
@@ -248,6 +252,12 @@ static void heard_command(struct talk *talk, const char *line)
         }
 }
 
+static void leave(struct talk *talk)
+{
+        talk_say(talk, "-ERR [SYS/TEMP] the service is being shut down");
+        talk_end(talk);
+}
+
 static bool pop3_eat(struct talk *talk)
 {
         const struct pop3_state *pop3 = talk->state;
@@ -257,6 +267,8 @@ static bool pop3_eat(struct talk *talk)
                 return false;
         if (pop3->plain)
                 heard_plain(talk, line);
+        else if (odd(talk, ODD_LEAVES))
+                leave(talk);
         else if (!talk_is_odd(talk))
                 heard_command(talk, line);
         return true;

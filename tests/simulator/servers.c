@@ -28,6 +28,10 @@ static const struct {
         [ODD_LIMIT] = { "server.limit", 50, 200 },
         [ODD_CUT_LITERAL] = { "server.cut-literal", 50, 60 },
         [ODD_GARBAGE] = { "server.garbage", 40, 20 },
+        [ODD_LEAVES] = { "server.leaves", 50, 30 },
+        [ODD_CROWDED] = { "server.crowded", 50, 900 },
+        [ODD_GREYLIST] = { "server.greylist", 40, 1000 },
+        [ODD_FEW] = { "server.few-recipients", 40, 800 },
 };
 
 struct field { /* all of them */
@@ -58,7 +62,7 @@ void servers_open(void)
 
 struct mail_server *server_make(enum speech speech, const char *host, const char *address, bool starttls)
 {
-        static const uint16_t ports[SPEECHES][2] = {
+        static const uint16_t ports[PROVIDER_SPEECHES][2] = {
                 [SPEAK_SMTP] = { 465, 587 }, [SPEAK_IMAP] = { 993, 143 }, [SPEAK_POP3] = { 995, 110 }
         };
         struct mail_server *server = world_alloc(sizeof *server), *sibling = field->first;
@@ -85,6 +89,20 @@ struct mail_server *server_make(enum speech speech, const char *host, const char
         return server;
 }
 
+struct mail_server *server_make_local(enum speech speech, const char *name, const char *path)
+{
+        struct mail_server *server = world_alloc(sizeof *server);
+
+        server->speech = speech;
+        server->starttls = true;
+        (void)snprintf(server->host, sizeof server->host, "%s", name);
+        (void)snprintf(server->address, sizeof server->address, "%s", path);
+        server->listening = talk_listen(server);
+        *field->end = server;
+        field->end = &server->next;
+        return server;
+}
+
 struct mailbox *server_user(struct mail_server *server, const char *user, const char *password)
 {
         struct mailbox *mailbox = world_alloc(sizeof *mailbox);
@@ -103,6 +121,13 @@ struct mailbox *server_find_user(const struct mail_server *server, const char *u
         while (mailbox && !same_text(mailbox->user, user))
                 mailbox = mailbox->next;
         return mailbox;
+}
+
+void server_is_told(const struct mail_server *server, const struct mailbox *mailbox, bool deletes)
+{
+        if (world_now() > (deletes ? mailbox->deleted_until : mailbox->marked_until))
+                violated("policy.kept", "%s at %s has its mail %s, and nobody asked for that", mailbox->user,
+                         server->host, deletes ? "deleted" : "marked as seen");
 }
 
 void server_deliver(struct mail_server *server, struct mailbox *mailbox, uint32_t number)
@@ -139,16 +164,54 @@ static void is_back(void *ctx)
         history(server->host, "is back");
 }
 
+/* In order, or as one whose cable was pulled. */
 static void goes_away(struct mail_server *server)
 {
         static const enum listening_state ways[] = { LISTEN_REFUSES, LISTEN_SILENT, LISTEN_UNREACHABLE };
 
         if (!feature("server.away", 60))
                 return;
+        bool silently = server->cert && feature("net.silence", 50) && chance_permille("net.silence", 500);
         server_state(server->listening, ways[chance("server") % count_of(ways)]);
-        talks_reset(server);
-        history(server->host, "goes away");
+        if (silently)
+                talks_silence(server);
+        else
+                talks_reset(server);
+        history(server->host, "goes away%s", silently ? " without a word" : "");
         world_in(chance_about("server", 30 * MINUTE_MS), is_back, server);
+}
+
+/* What the resolver says of a server when all is well. */
+static void is_known(void *ctx)
+{
+        const struct mail_server *server = ctx;
+
+        name_set(server->host, server->address);
+        name_state(server->host, NAME_ANSWERS);
+}
+
+static void is_unknown(struct mail_server *server)
+{
+        static const char *const ways[] = { "cannot be looked up", "is looked up in vain for half a minute",
+                                            "has no address", "has an address more, where nobody is" };
+        if (!server->cert || !feature("names.trouble", 50))
+                return;
+        size_t way = chance("names.trouble") % count_of(ways);
+        scoped(scoped_free) char *more = text_of("192.0.2.%d %s", 250, server->address);
+        history(server->host, "%s", ways[way]);
+        name_state(server->host, way == 0 ? NAME_TRY_AGAIN : way == 1 ? NAME_HANGS : NAME_ANSWERS);
+        if (way >= 2)
+                name_set(server->host, way == 2 ? "" : more);
+        world_in(chance_about("names.trouble", 40 * MINUTE_MS), is_known, server);
+}
+
+static void is_upgraded(struct mail_server *server)
+{
+        if (!feature("server.upgrade", 50))
+                return;
+        server->offers = (uint32_t)chance("server.offers") & OFFER_ALL;
+        history(server->host, "offers other things (%x)", server->offers);
+        talks_reset(server);
 }
 
 static void changes_temper(struct mail_server *server)
@@ -161,6 +224,8 @@ static void changes_certificate(struct mail_server *server)
 {
         static const enum cert_kind usual[] = { CERT_GOOD, CERT_GOOD, CERT_SHORT };
 
+        if (!server->cert)
+                return;
         if (feature("server.certificates", 60) && chance_permille("server", 600))
                 server_show(server, (enum cert_kind)(chance("server") % CERT_KINDS));
         else
@@ -172,7 +237,7 @@ static void changes_certificate(struct mail_server *server)
 
 static void renumbers(struct mail_server *server)
 {
-        if (server->speech == SPEAK_SMTP || !feature("server.renumber", 40))
+        if (!server->mailboxes || server->speech == SPEAK_SMTP || !feature("server.renumber", 40))
                 return;
         history(server->host, "numbers its mailboxes anew");
         for (struct mailbox *mailbox = server->mailboxes; mailbox; mailbox = mailbox->next)
@@ -192,9 +257,10 @@ static void next_happening(struct mail_server *server);
 
 static void happens(void *ctx)
 {
-        static void (*const events[])(struct mail_server *) = { goes_away,      changes_temper,
-                                                                changes_temper, changes_certificate,
-                                                                renumbers,      is_repaired };
+        static void (*const events[])(struct mail_server *) = {
+                goes_away, changes_temper, changes_temper, changes_certificate,
+                renumbers, is_repaired,    is_unknown,     is_upgraded,
+        };
 
         if (world_is_honest())
                 return;
@@ -218,6 +284,9 @@ void server_turn_honest(struct mail_server *server)
         server->temper = 0;
         is_repaired(server);
         server_state(server->listening, LISTEN_TAKES);
-        server_show(server, CERT_GOOD);
+        if (server->cert) {
+                is_known(server);
+                server_show(server, CERT_GOOD);
+        }
         talks_reset(server);
 }

@@ -26,10 +26,22 @@ enum oddity {
         ODD_LIMIT,       /* ends a session after some messages */
         ODD_CUT_LITERAL, /* goes in the middle of a message */
         ODD_GARBAGE,     /* says what is no protocol */
+        ODD_LEAVES,      /* ends a session in the middle, and says so */
+        ODD_CROWDED,     /* lets in one or two sessions at a time */
+        ODD_GREYLIST,    /* takes mail for a recipient some minutes after it was first asked to */
+        ODD_FEW,         /* takes one or two recipients of a message */
         ODD_KINDS
 };
 
-enum speech { SPEAK_SMTP, SPEAK_IMAP, SPEAK_POP3, SPEECHES };
+enum speech {
+        SPEAK_SMTP,
+        SPEAK_IMAP,
+        SPEAK_POP3,
+        PROVIDER_SPEECHES,
+        SPEAK_LMTP = PROVIDER_SPEECHES,
+        SPEAK_EXEC,
+        SPEECHES
+};
 
 enum offer { /* bits */
              OFFER_PIPELINING = 1,
@@ -46,6 +58,7 @@ enum offer { /* bits */
 struct mailbox { /* a user of a server */
         char user[64], password[64];
         struct letter_box box;
+        int64_t deleted_until, marked_until; /* an account may delete there, or mark as seen, until then */
         struct mailbox *next;
 };
 
@@ -53,15 +66,16 @@ struct mail_server {
         enum speech speech;
         char host[64], address[40];
         uint16_t port;
-        bool starttls;   /* else TLS from the first byte */
+        bool starttls;   /* begins in clear; else TLS from the first byte */
         uint32_t temper; /* bits of enum oddity */
         uint32_t offers;
-        unsigned turn; /* which certificate of a kind comes next */
-        const struct cert *cert;
+        unsigned turn;           /* which certificate of a kind comes next */
+        const struct cert *cert; /* NULL: a local one */
         struct mailbox *mailboxes;
         struct listening *listening;
         struct talk *talks;          /* sessions that are open */
         unsigned sessions;           /* there ever were */
+        struct grey *greys;          /* recipients it was asked to take, ODD_GREYLIST */
         struct mail_server *sibling; /* of the same host, with the same certificate; NULL: none */
         struct mail_server *next;
 };
@@ -69,9 +83,14 @@ struct mail_server {
 struct mail_server *servers_first(void);
 /* A host that there is already: a sibling of its server. */
 struct mail_server *server_make(enum speech speech, const char *host, const char *address, bool starttls);
+/* One on this machine, at a Unix socket: no TLS, no sign-in, no name. */
+struct mail_server *server_make_local(enum speech speech, const char *name, const char *path);
 struct mailbox *server_user(struct mail_server *server, const char *user, const char *password);
 /* NULL: nobody of that name. */
 struct mailbox *server_find_user(const struct mail_server *server, const char *user);
+/* The station deletes messages there, or marks them as seen: ends the history when nobody has asked for that.
+ */
+void server_is_told(const struct mail_server *server, const struct mailbox *mailbox, bool deletes);
 /* A message for that user comes in now. */
 void server_deliver(struct mail_server *server, struct mailbox *mailbox, uint32_t number);
 void server_show(struct mail_server *server, enum cert_kind kind);

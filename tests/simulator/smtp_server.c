@@ -52,6 +52,9 @@ static void smtp_greet(struct talk *talk)
         if (odd(talk, ODD_BUSY)) {
                 talk_say(talk, "421 too busy, come again");
                 talk_end(talk);
+        } else if (talk_is_too_many(talk)) {
+                talk_say(talk, "421 4.7.0 too many connections from your address");
+                talk_end(talk);
         } else if (odd(talk, ODD_GARBAGE)) {
                 talk_say(talk, "HTTP/1.1 400 Bad Request");
                 talk_end(talk);
@@ -151,6 +154,30 @@ static void heard_ehlo(struct talk *talk)
         talk_say(talk, talk->server->starttls && !talk->ssl ? "250 STARTTLS" : "250 AUTH PLAIN LOGIN");
 }
 
+struct grey {
+        char address[ADDRESS_MOST];
+        int64_t until;
+        struct grey *next;
+};
+
+/* The first time it is asked to take mail for a recipient is remembered, and some minutes later it does. */
+static bool is_grey(struct talk *talk, const char *address, size_t len)
+{
+        enum { GREY_MS = 5 * MINUTE_MS };
+        struct grey *grey = talk->server->greys;
+
+        while (grey && (strlen(grey->address) != len || memcmp(grey->address, address, len) != 0))
+                grey = grey->next;
+        if (!grey && odd(talk, ODD_GREYLIST)) {
+                grey = world_alloc(sizeof *grey);
+                (void)snprintf(grey->address, sizeof grey->address, "%.*s", (int)len, address);
+                grey->until = world_now() + GREY_MS;
+                grey->next = talk->server->greys;
+                talk->server->greys = grey;
+        }
+        return grey && world_now() < grey->until;
+}
+
 static void heard_rcpt(struct talk *talk, const char *line)
 {
         struct smtp_state *smtp = talk->state;
@@ -158,8 +185,12 @@ static void heard_rcpt(struct talk *talk, const char *line)
 
         if (!smtp->in_mail || !to || to - from > ADDRESS_MOST) {
                 say(talk, 503, "5.5.1", "not now");
-        } else if (smtp->count == RECIPIENTS_MOST || odd(talk, ODD_TEMPORARY)) {
-                say(talk, smtp->count == RECIPIENTS_MOST ? 452 : 451, "4.2.0", "greylisted, come again");
+        } else if (smtp->count == RECIPIENTS_MOST || (smtp->count && odd(talk, ODD_FEW))) {
+                say(talk, 452, "4.5.3", "too many recipients");
+        } else if (is_grey(talk, from + 1, (size_t)(to - from - 1))) {
+                say(talk, 450, "4.7.1", "greylisted, come again in 5 minutes");
+        } else if (odd(talk, ODD_TEMPORARY)) {
+                say(talk, 451, "4.2.0", "not now");
         } else if (odd(talk, ODD_PERMANENT)) {
                 scoped(scoped_free) char *address = copy_bytes(from + 1, (size_t)(to - from - 1));
                 ledger_refused(address);
@@ -180,6 +211,13 @@ static void take_it(struct talk *talk)
         if (odd(talk, ODD_TEMPORARY)) {
                 forget_mail(smtp);
                 say(talk, 451, "4.3.0", "cannot store it now");
+                return;
+        }
+        if (odd(talk, ODD_PERMANENT)) {
+                for (size_t i = 0; i < smtp->count; i++)
+                        ledger_refused(smtp->recipients[i]);
+                forget_mail(smtp);
+                say(talk, 554, "5.7.1", "that looks like something that nobody wants");
                 return;
         }
         for (size_t i = 0; i < smtp->count; i++)
@@ -336,6 +374,9 @@ static bool smtp_eat(struct talk *talk)
                 return false;
         if (smtp->stage != AT_COMMAND) {
                 heard_sign_in(talk, line);
+        } else if (!begins(line, "BDAT ") && odd(talk, ODD_LEAVES)) {
+                talk_say(talk, "421 4.3.2 the service is being shut down");
+                talk_end(talk);
         } else if (begins(line, "BDAT ") || !talk_is_odd(talk)) {
                 if (is_discovery(line))
                         heard_session_command(talk, line);

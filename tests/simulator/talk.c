@@ -8,7 +8,8 @@
 static const struct engine *engine_of(const struct talk *talk)
 {
         static const struct engine *const engines[SPEECHES] = {
-                [SPEAK_SMTP] = &smtp_engine, [SPEAK_IMAP] = &imap_engine, [SPEAK_POP3] = &pop3_engine
+                [SPEAK_SMTP] = &smtp_engine, [SPEAK_IMAP] = &imap_engine, [SPEAK_POP3] = &pop3_engine,
+                [SPEAK_LMTP] = &lmtp_engine, [SPEAK_EXEC] = &exec_engine,
         };
 
         return engines[talk->server->speech];
@@ -245,6 +246,8 @@ struct listening *talk_listen(struct mail_server *server)
 {
         static const struct server_ops ops = { on_accepted, on_heard, on_ended };
 
+        if (server->address[0] == '/')
+                return server_listen_local(server->host, server->address, &ops, server);
         return server_listen(server->host, server->address, server->port, &ops, server);
 }
 
@@ -252,6 +255,15 @@ void talks_reset(struct mail_server *server)
 {
         for (struct talk *talk = server->talks; talk; talk = talk->next)
                 talk_reset(talk);
+}
+
+void talks_silence(struct mail_server *server)
+{
+        for (struct talk *talk = server->talks; talk; talk = talk->next) {
+                if (!talk->closed)
+                        peer_stall(talk->peer, -1);
+                talk->deaf = true;
+        }
 }
 
 void talks_news(struct mail_server *server, const struct mailbox *mailbox)
@@ -293,6 +305,15 @@ bool talk_is_odd(struct talk *talk)
         if (odd(talk, ODD_SLOW))
                 talk_rest(talk, chance_between("odd.slow", 100, 20000));
         return false;
+}
+
+bool talk_is_too_many(struct talk *talk)
+{
+        unsigned others = 0;
+
+        for (const struct talk *one = talk->server->talks; one; one = one->next)
+                others += one != talk && !one->deaf && !one->ending;
+        return others && odd(talk, ODD_CROWDED);
 }
 
 void talk_heard_secret(struct talk *talk, const char *what)

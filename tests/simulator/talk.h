@@ -42,7 +42,7 @@ struct engine { /* of one protocol; a table */
         /* Its end; what malloc() gave is gone where `killed`. */
         void (*gone)(struct talk *talk, bool killed);
 };
-extern const struct engine smtp_engine, imap_engine, pop3_engine;
+extern const struct engine smtp_engine, imap_engine, pop3_engine, lmtp_engine, exec_engine;
 
 /* A line without its end, which is taken off `in`; NULL: none yet. The caller frees. */
 char *talk_line(struct talk *talk) must_use;
@@ -64,8 +64,12 @@ bool odd(struct talk *talk, enum oddity what);
 /* What all engines do alike before they answer a command: slow, stalling, dropping servers. True: no answer.
  */
 bool talk_is_odd(struct talk *talk);
+/* Whether there are as many sessions at its server as it lets in. */
+bool talk_is_too_many(struct talk *talk);
 
 /* By servers.c. */
 struct listening *talk_listen(struct mail_server *server);
 void talks_reset(struct mail_server *server);
+/* Nothing of them goes either way any more. */
+void talks_silence(struct mail_server *server);
 void talks_news(struct mail_server *server, const struct mailbox *mailbox);

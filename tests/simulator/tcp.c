@@ -16,10 +16,12 @@ enum {
         UNREACHABLE_MS = 3000,
         DEAD_MS = 180000, /* keepalives and TCP_USER_TIMEOUT give up a peer that is not heard of */
         FOR_EVER = -1,
+        LOCAL_US = 100, /* on the machine itself */
 };
 
 struct listening {
         char *name;
+        char *path; /* of a Unix socket; NULL: it has an address */
         struct sockaddr_storage address;
         uint16_t port;
         const struct server_ops *ops;
@@ -54,6 +56,8 @@ struct peer {
         int64_t to_server, to_daemon; /* us: what is sent next comes not before */
         int64_t until_reset;          /* bytes; -1: none will be */
         bool dead;
+        char *file; /* passed by the daemon */
+        size_t file_len;
         struct peer *next, **link;
 };
 
@@ -79,6 +83,7 @@ static void peer_drop(struct peer *peer)
         if (--peer->references)
                 return;
         world_free(peer->name);
+        world_free(peer->file);
         world_free(peer);
 }
 
@@ -215,7 +220,7 @@ static void die(struct peer *peer)
 /* Faults of the line, drawn for each thing that is sent. */
 static void maybe_break(struct peer *peer, size_t len)
 {
-        if (shared->honest)
+        if (shared->honest || peer->listening->path)
                 return;
         if (peer->until_reset >= 0 && (peer->until_reset -= (int64_t)len) < 0) {
                 history("net", "%s is reset", peer->name);
@@ -278,6 +283,21 @@ struct listening *server_listen(const char *name, const char *address, uint16_t 
         listening->distance_us =
                 me->slow ? chance_between("net", 1, 900) * 1000 : chance_between("net", 1, 60) * 1000;
         struct listening **end = &me->listenings;
+        while (*end)
+                end = &(*end)->next;
+        return *end = listening;
+}
+
+struct listening *server_listen_local(const char *name, const char *path, const struct server_ops *ops,
+                                      void *ctx)
+{
+        struct listening *listening = world_alloc(sizeof *listening), **end = &me->listenings;
+
+        listening->name = world_text("%s", name);
+        listening->path = world_text("%s", path);
+        listening->ops = ops;
+        listening->ctx = ctx;
+        listening->distance_us = LOCAL_US;
         while (*end)
                 end = &(*end)->next;
         return *end = listening;
@@ -431,7 +451,7 @@ static struct peer *new_peer(struct listening *listening, struct end *end)
                                .until_reset = FOR_EVER };
         peer->name = world_text("%s#%llu", listening ? listening->name : "nowhere",
                                 (unsigned long long)peer->number);
-        if (me->resets && chance_permille("net", 30))
+        if (me->resets && !(listening && listening->path) && chance_permille("net", 30))
                 peer->until_reset = chance_about("net", 3000);
         return peer;
 }
@@ -494,12 +514,31 @@ static ssize_t tcp_receive(struct file *file, void *bytes, size_t len, bool peek
         return (ssize_t)len;
 }
 
+static void receive_file(struct peer *peer, int fd)
+{
+        struct file *file = fd_file(fd);
+        struct inode *inode = file ? file_inode(file) : NULL;
+
+        if (!inode)
+                return;
+        world_free(peer->file);
+        peer->file = world_alloc((size_t)inode->size + 1);
+        peer->file_len = (size_t)inode_read(inode, peer->file, (size_t)inode->size, 0);
+}
+
+char *peer_file(struct peer *peer, size_t *len)
+{
+        char *file = peer->file;
+
+        *len = peer->file_len;
+        peer->file = NULL;
+        return file;
+}
+
 static ssize_t tcp_send(struct file *file, const void *bytes, size_t len, const int *fds, size_t fd_count)
 {
         struct end *end = file->object;
 
-        (void)fds;
-        (void)fd_count;
         if (end->state != END_CONNECTED || end->out_over)
                 return failed(end);
         if (end->in_flight >= WINDOW) {
@@ -507,10 +546,12 @@ static ssize_t tcp_send(struct file *file, const void *bytes, size_t len, const 
                 return -1;
         }
         len = len < WINDOW - end->in_flight ? len : WINDOW - end->in_flight;
-        if (me->splits && len > 1 && chance_permille("net", 50))
-                len = (size_t)chance_between("net", 1, (int64_t)len);
-        end->in_flight += len;
         struct peer *peer = end->peer;
+        if (me->splits && len > 1 && !peer->listening->path && chance_permille("net", 50))
+                len = (size_t)chance_between("net", 1, (int64_t)len);
+        if (fd_count)
+                receive_file(peer, fds[0]);
+        end->in_flight += len;
         carry(peer, true, SEGMENT_DATA, bytes, len);
         maybe_break(peer, len);
         return (ssize_t)len;
@@ -618,6 +659,31 @@ static const struct socket_kind tcp_kind = {
         .option = tcp_option,
         .names = tcp_names,
 };
+
+bool tcp_takes_over(struct file *file, const char *path, int *error)
+{
+        struct listening *listening = me->listenings;
+
+        while (listening && !(listening->path && strcmp(listening->path, path) == 0))
+                listening = listening->next;
+        if (!listening)
+                return false;
+        *error = listening->state == LISTEN_TAKES         ? 0
+                 : listening->state == LISTEN_UNREACHABLE ? ENOENT
+                 : listening->state == LISTEN_SILENT      ? EAGAIN
+                                                          : ECONNREFUSED;
+        if (*error)
+                return true;
+        file->kind->close(file);
+        struct end *end = world_alloc(sizeof *end);
+        end->family = AF_UNIX;
+        end->state = END_CONNECTED;
+        end->peer = new_peer(listening, end);
+        file->kind = &tcp_kind.file;
+        file->object = end;
+        (void)world_at_us(shared->now_us, on_connected, end->peer);
+        return true;
+}
 
 int tcp_new(int family, int flags)
 {

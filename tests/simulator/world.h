@@ -113,6 +113,9 @@ struct server_ops {
  */
 struct listening *server_listen(const char *name, const char *address, uint16_t port,
                                 const struct server_ops *ops, void *ctx);
+/* The same at a Unix socket, of which there is no file. */
+struct listening *server_listen_local(const char *name, const char *path, const struct server_ops *ops,
+                                      void *ctx);
 /* How it takes connections from now on. */
 enum listening_state { LISTEN_TAKES, LISTEN_REFUSES, LISTEN_SILENT /* SYNs are lost */, LISTEN_UNREACHABLE };
 void server_state(struct listening *listening, enum listening_state state);
@@ -131,6 +134,8 @@ void peer_send(struct peer *peer, const void *bytes, size_t len);
 void peer_close(struct peer *peer);
 /* RST now; ended(PEER_GONE) comes later. */
 void peer_reset(struct peer *peer);
+/* The file that was passed over a Unix socket, as bytes; world_free() it. NULL: none was. */
+char *peer_file(struct peer *peer, size_t *len);
 /* Nothing goes either way for so long; -1: for ever. */
 void peer_stall(struct peer *peer, int64_t ms);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The world of a history: who and what there is, and how it comes to an honest end; see world.h. */
 #include "tests/simulator/audit.h"
+#include "tests/simulator/handover.h"
 #include "tests/simulator/inspector.h"
 #include "tests/simulator/ledger.h"
 #include "tests/simulator/onlookers.h"
@@ -27,7 +28,7 @@ static void lay_files(void)
         disk_put(SIM_SYSTEM_TRUST, certs_root_pem(), strlen(certs_root_pem()));
 }
 
-static const char *const words[SPEECHES] = {
+static const char *const words[PROVIDER_SPEECHES] = {
         [SPEAK_SMTP] = "smtp", [SPEAK_IMAP] = "imap", [SPEAK_POP3] = "pop3"
 };
 
@@ -51,14 +52,14 @@ static void build_server(int number, enum speech speech, const char *host)
 /* A provider: one host, with one server or two that have the certificate in common. */
 static void build_host(int number)
 {
-        enum speech speech =
-                number < SPEECHES ? (enum speech)number : (enum speech)(chance("layout") % SPEECHES);
+        enum speech speech = number < PROVIDER_SPEECHES ? (enum speech)number
+                                                        : (enum speech)(chance("layout") % PROVIDER_SPEECHES);
         char host[40];
 
         (void)snprintf(host, sizeof host, "mail%d.example", number);
         build_server(number, speech, host);
         if (chance_permille("layout", 400))
-                build_server(number, (speech + 1) % SPEECHES, host);
+                build_server(number, (speech + 1) % PROVIDER_SPEECHES, host);
 }
 
 void world_build(void)
@@ -71,9 +72,10 @@ void world_build(void)
         audit_open();
         people_open();
         lay_files();
-        int64_t hosts = chance_between("layout", SPEECHES, HOSTS_MOST);
+        int64_t hosts = chance_between("layout", PROVIDER_SPEECHES, HOSTS_MOST);
         for (int i = 0; i < hosts; i++)
                 build_host(i);
+        handover_open();
         inspector_open();
         onlookers_open();
 }
