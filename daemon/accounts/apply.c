@@ -17,7 +17,9 @@
 #include <stdio.h>
 
 enum {
-        APPLY_AGAIN_MS = 1000,  /* between tries to write what was decided */
+        APPLY_AGAIN_MS = 1000, /* between tries to write what was decided */
+        APPLY_ON_END = 32,     /* accounts planned, or taken over, in one turn of the loop */
+        APPLY_NEXT_MS = 1,
         APPLY_MOST = 256 * MIB, /* accounts.apply: a document that came in one frame, indented */
 };
 
@@ -31,13 +33,16 @@ struct planned {
 
 struct applying {
         json_t *document;
-        json_t *changes;         /* the answer */
-        json_t *requests;        /* [{name, kind, properties}] in step with changes */
+        json_t *changes;  /* the answer */
+        json_t *requests; /* [{name, kind, properties}] in step with changes */
+        json_t *names;    /* of these, as an object's keys */
+        size_t looked_at; /* of the document, then those taken over */
+        bool dry_run;
         struct planned *planned; /* those that change */
         size_t count, next;
         size_t binding; /* identities under way */
         bool failed;
-        struct timer *again;
+        struct timer *again, *turn;
         struct causes problems;
         void (*done)(void *ctx, json_t *changes, const struct causes *problems);
         void *ctx;
@@ -128,17 +133,6 @@ static void plan_change(struct applying *apply, const char *name, struct account
         *values = (struct property_values){ .kind = planned->values.kind };
 }
 
-static bool is_planned(const struct applying *apply, const char *name)
-{
-        size_t index;
-        const json_t *request;
-
-        json_array_foreach(apply->requests, index, request)
-                if (same_text(json_string_value(json_object_get(request, "name")), name))
-                        return true;
-        return false;
-}
-
 static void plan_one(struct applying *apply, const json_t *object)
 {
         const char *name = json_string_value(json_object_get(object, "name"));
@@ -148,7 +142,7 @@ static void plan_one(struct applying *apply, const json_t *object)
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name", "an account without a name");
                 return;
         }
-        if (is_planned(apply, name)) {
+        if (json_object_get(apply->names, name)) {
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name",
                             "account %s stands there twice", name);
                 return;
@@ -184,23 +178,29 @@ static void plan_one(struct applying *apply, const json_t *object)
         json_put(request, "properties", wanted);
         (void)json_array_append_new(apply->changes, change);
         (void)json_array_append_new(apply->requests, request);
+        json_put(apply->names, name, json_true());
         if (!none && !apply->problems.count)
                 plan_change(apply, json_string_value(json_object_get(request, "name")), account, &values);
         properties_done(&values);
 }
 
-static void plan(struct applying *apply)
+static void count_planned(struct applying *apply)
 {
-        size_t index, fresh = 0;
-        json_t *object;
+        size_t fresh = 0;
 
-        json_array_foreach(apply->document, index, object)
-                plan_one(apply, object);
         for (size_t i = 0; i < apply->count; i++)
                 fresh += !apply->planned[i].account;
         if (fresh && accounts_count() + fresh > LIMIT_ACCOUNTS)
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "name",
                             "there would be more than %d accounts", LIMIT_ACCOUNTS);
+}
+
+/* Then what is under way goes on: thousands are not worked on in one turn of the loop. */
+static void go_on_next_turn(struct applying *apply, void (*fire)(void *ctx))
+{
+        timer_free(take(apply->turn));
+        apply->turn = timer_new(fire, apply);
+        timer_set(apply->turn, APPLY_NEXT_MS);
 }
 
 static struct applying *present; /* the one that has the lock */
@@ -218,6 +218,8 @@ static void finish(struct applying *apply)
         }
         free(apply->planned);
         timer_free(apply->again);
+        timer_free(apply->turn);
+        json_decref(apply->names);
         json_decref(apply->document);
         json_decref(apply->changes);
         json_decref(apply->requests);
@@ -264,16 +266,22 @@ static char *decision_path(void)
         return text_of("%s/accounts.apply", store_directory());
 }
 
-static void take_over(struct applying *apply)
+static void take_over(void *ctx)
 {
-        for (size_t i = 0; i < apply->count; i++) {
-                struct planned *planned = &apply->planned[i];
+        struct applying *apply = ctx;
+        size_t end = apply->looked_at + APPLY_ON_END;
+
+        for (; apply->looked_at < apply->count && apply->looked_at < end; apply->looked_at++) {
+                struct planned *planned = &apply->planned[apply->looked_at];
                 if (planned->account)
                         account_change_values(planned->account, &planned->values);
                 else
                         (void)account_appear(&planned->values, planned->id);
         }
-        apply_end(apply);
+        if (apply->looked_at < apply->count)
+                go_on_next_turn(apply, take_over);
+        else
+                apply_end(apply);
 }
 
 static void write_next(void *ctx);
@@ -357,13 +365,11 @@ static void apply_bound(void *ctx, const struct owner_rows *rows, const struct c
                 apply_all_bound(apply);
 }
 
-static void apply_begin(void *ctx)
+static void apply_planned(struct applying *apply)
 {
-        struct applying *apply = ctx;
-
-        present = apply;
-        plan(apply);
-        if (apply->problems.count || !apply->count) {
+        count_planned(apply);
+        apply->looked_at = 0;
+        if (apply->dry_run || apply->problems.count || !apply->count) {
                 apply_end(apply);
                 return;
         }
@@ -377,21 +383,36 @@ static void apply_begin(void *ctx)
                 apply_all_bound(apply);
 }
 
+static void plan_some(void *ctx)
+{
+        struct applying *apply = ctx;
+        size_t count = json_array_size(apply->document), end = apply->looked_at + APPLY_ON_END;
+
+        for (; apply->looked_at < count && apply->looked_at < end; apply->looked_at++)
+                plan_one(apply, json_array_get(apply->document, apply->looked_at));
+        if (apply->looked_at < count)
+                go_on_next_turn(apply, plan_some);
+        else
+                apply_planned(apply);
+}
+
+static void apply_begin(void *ctx)
+{
+        present = ctx;
+        plan_some(ctx);
+}
+
 void accounts_apply(const json_t *list, bool dry_run,
                     void (*done)(void *ctx, json_t *changes, const struct causes *problems), void *ctx)
 {
         struct applying *apply = new_object(struct applying);
 
-        *apply = (struct applying){ .done = done, .ctx = ctx };
+        *apply = (struct applying){ .done = done, .ctx = ctx, .dry_run = dry_run };
         apply->document = json_deep_copy(list);
         apply->changes = json_array();
         apply->requests = json_array();
-        if (dry_run) {
-                plan(apply);
-                finish(apply);
-        } else {
-                changes_lock(apply_begin, apply);
-        }
+        apply->names = json_object();
+        changes_lock(apply_begin, apply);
 }
 
 void apply_close(void)

@@ -90,10 +90,9 @@ void call_reply_long(struct call *call, const struct long_reply_user *user, void
                 return;
         }
         struct long_reply *reply = new_object(struct long_reply);
-        *reply = (struct long_reply){ .call = call,
-                                      .user = user,
-                                      .work = work,
-                                      .out = { .to = &call->client->out } };
+        *reply = (struct long_reply){
+                .call = call, .user = user, .work = work, .out = { .to = &call->client->out }
+        };
         reply->timer = timer_new(write_on, reply);
         call_on_cancel(call, cancelled, reply);
         call->go_on = write_on;

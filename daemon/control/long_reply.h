@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reply that is too long for one turn of the loop, such as a list of ten thousand accounts: written in pieces,
- * for some milliseconds of a turn, and no further ahead than the client reads. What others do in the meantime is
- * done between two pieces.
+ * A reply that is too long for one turn of the loop, such as a list of ten thousand accounts: written in
+ * pieces, for some milliseconds of a turn, and no further ahead than the client reads. What others do in the
+ * meantime is done between two pieces.
  */
 #pragma once
 

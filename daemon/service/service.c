@@ -7,6 +7,7 @@
 #include "daemon/accounts/devices.h"
 #include "daemon/accounts/fault_grace.h"
 #include "daemon/accounts/quota.h"
+#include "daemon/accounts/round.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/backoff.h"
 #include "daemon/events.h"
@@ -119,29 +120,34 @@ static const struct account_observer observer = { account_added, account_changed
 
 /* What a decision changed concerns every account at that host and port, and those whose session rests on it.
  */
+static void recheck_trust_of(struct account *account)
+{
+        enum cause_code code = account->cause->code;
+        bool waits =
+                account->status == ACCOUNT_CHALLENGE ||
+                (account->status == ACCOUNT_FAULT && (code == CAUSE_REJECTED || code == CAUSE_CERTIFICATE ||
+                                                      code == CAUSE_TRUST_STORE || code == CAUSE_SECRET));
+
+        if (waits) {
+                account_start_over(account);
+                if (account->sender)
+                        sender_start_over(account->sender);
+                if (account->receiver)
+                        receiver_start_over(account->receiver);
+                return;
+        }
+        if (account->sender)
+                sender_check_trust(account->sender);
+        if (account->receiver)
+                receiver_check_trust(account->receiver);
+}
+
+static struct accounts_round trust_round = { .visit = recheck_trust_of };
+
 static void recheck_trust(void *ctx)
 {
         (void)ctx;
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                bool waits =
-                        account->status == ACCOUNT_CHALLENGE ||
-                        (account->status == ACCOUNT_FAULT &&
-                         (account->cause->code == CAUSE_REJECTED ||
-                          account->cause->code == CAUSE_CERTIFICATE ||
-                          account->cause->code == CAUSE_TRUST_STORE || account->cause->code == CAUSE_SECRET));
-                if (waits) {
-                        account_start_over(account);
-                        if (account->sender)
-                                sender_start_over(account->sender);
-                        if (account->receiver)
-                                receiver_start_over(account->receiver);
-                        continue;
-                }
-                if (account->sender)
-                        sender_check_trust(account->sender);
-                if (account->receiver)
-                        receiver_check_trust(account->receiver);
-        }
+        accounts_round_begin(&trust_round);
 }
 
 static void on_trust_changed(void *ctx, const char *why)
@@ -281,17 +287,37 @@ static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
         }
 }
 
+static void sweep_account(struct account *account)
+{
+        if (account_is_outgoing(account))
+                return;
+        maildir_sweep(account->name);
+        retention_look(account, true);
+}
+
+static struct accounts_round sweep_round = { .visit = sweep_account };
+
 static void sweep(void)
 {
         station.swept = (int64_t)loop_wall();
         queue_sweep((time_t)(loop_wall() - settings_current()->keep_sent));
         subscribers_look_at_time();
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (!account_is_outgoing(account)) {
-                        maildir_sweep(account->name);
-                        retention_look(account, true);
-                }
+        accounts_round_begin(&sweep_round);
 }
+
+static void look_each_minute(struct account *account)
+{
+        account_doubt_word(account);
+        waiting_look(account);
+        if (!account_is_outgoing(account))
+                retention_look(account, false);
+        if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
+                return;
+        struct notice_rules notice = account_notice_rules(account);
+        queue_expire(account->name, account_clock(account), &notice, tell_expired, NULL);
+}
+
+static struct accounts_round minute_round = { .visit = look_each_minute };
 
 static void every_minute(void *ctx)
 {
@@ -300,16 +326,7 @@ static void every_minute(void *ctx)
         queue_oldest_look();
         (void)reserve_room(); /* looked at, and told of */
         netmon_look();        /* else a clock that was just set would age mail */
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                account_doubt_word(account);
-                waiting_look(account);
-                if (!account_is_outgoing(account))
-                        retention_look(account, false);
-                if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
-                        continue;
-                struct notice_rules notice = account_notice_rules(account);
-                queue_expire(account->name, account_clock(account), &notice, tell_expired, NULL);
-        }
+        accounts_round_begin(&minute_round);
         heartbeats_look();
         certificates_check();
         soon_check();
@@ -417,6 +434,22 @@ int service_open(const struct settings *settings, struct cause *cause)
         return 0;
 }
 
+static void start_ill_over(struct account *account)
+{
+        if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
+                account_changed(account);
+}
+
+static struct accounts_round ill_round = { .visit = start_ill_over };
+
+static void stop_rounds(void)
+{
+        accounts_round_stop(&trust_round);
+        accounts_round_stop(&sweep_round);
+        accounts_round_stop(&minute_round);
+        accounts_round_stop(&ill_round);
+}
+
 static bool anything_busy(void)
 {
         for (struct account *account = accounts_first(); account; account = account->next)
@@ -441,6 +474,7 @@ void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
         if (station.ending)
                 return;
         station.ending = true;
+        stop_rounds();
         station.end_by = loop_now() + ms;
         station.ended = ended;
         station.ended_ctx = ctx;
@@ -459,6 +493,7 @@ void service_close(void)
 {
         trust_watch_close();
         reread_close();
+        stop_rounds();
         timer_free(take(station.minute));
         timer_free(take(station.ending_timer));
         waiting_close();
@@ -515,10 +550,7 @@ void service_reload(const struct settings *settings, json_t *warnings)
         sessions_start_waiting();
         accounts_read_again();
         reread_watch();
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (!account->unreadable &&
-                    account->cause->code) /* it may have been this that was corrected */
-                        account_changed(account);
+        accounts_round_begin(&ill_round);
         fault_mail_look();
         event_emit(EVENT_STATION_RELOADED, NULL, NULL,
                    "settings, credentials and system trust were read again");

@@ -36,6 +36,7 @@ static const struct account_observer observer = { count_added, count_changed, co
 #include "daemon/accounts/account_change.c"
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"
+#include "daemon/accounts/round.h"
 #include "daemon/outgoing/submit.c"
 #include "daemon/store/kept.h"
 
@@ -736,6 +737,54 @@ START_TEST(a_document_is_made_true)
 }
 END_TEST
 
+/* More than are planned, taken over or visited in one turn. */
+enum { MANY = 150 };
+static unsigned visits;
+
+static void visit(struct account *account)
+{
+        (void)account;
+        visits++;
+        if (visits == MANY)
+                loop_end();
+}
+
+START_TEST(many_take_several_turns)
+{
+        struct buf text = BUF_WITH_MAX(64 * KIB);
+        struct accounts_round round = { .visit = visit };
+
+        for (int i = 0; i < MANY; i++)
+                ck_assert_int_eq(buf_appendf(&text,
+                                             "%s{\"name\": \"m%03d\", \"kind\": \"outgoing\", \"hostname\": "
+                                             "\"h.example\"}",
+                                             i ? "," : "[", i),
+                                 0);
+        scoped(scoped_free) char *most = buf_take_text(&text);
+        scoped(scoped_free) char *twice = text_of("%s,{\"name\": \"m100\"}]", most);
+        scoped(scoped_free) char *whole = text_of("%s]", most);
+        struct answer answer = apply(twice, false);
+        expect_problems(&answer, "name");
+        ck_assert_uint_eq(accounts_count(), 0);
+        answer = apply(whole, true);
+        ck_assert_uint_eq(json_array_size(answer.changes), MANY);
+        forget(&answer);
+        answer = apply(whole, false);
+        ck_assert_uint_eq(accounts_count(), MANY);
+        ck_assert_uint_eq(account_count_with(ACCOUNT_CONNECTING), MANY);
+        forget(&answer);
+        visits = 0;
+        accounts_round_begin(&round);
+        ck_assert_uint_eq(visits, ROUND_ON_END);
+        loop_run();
+        ck_assert_uint_eq(visits, MANY);
+        accounts_round_begin(&round);
+        accounts_round_begin(&round);
+        accounts_round_stop(&round);
+        ck_assert_uint_eq(visits, MANY + ROUND_ON_END);
+}
+END_TEST
+
 static const struct {
         const char *document, *problems;
 } bad_documents[] = {
@@ -790,6 +839,7 @@ int main(void)
         tcase_add_test(tests, the_account_of_a_sender);
         tcase_add_test(tests, many_come_change_and_go);
         tcase_add_test(tests, a_document_is_made_true);
+        tcase_add_test(tests, many_take_several_turns);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
