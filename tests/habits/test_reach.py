@@ -57,7 +57,6 @@ BY_SYSTEM = {
         "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_servers.c",
         "daemon/control/on_device.c",
         "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c",
-       
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
@@ -71,10 +70,7 @@ BY_SYSTEM = {
     ("programs, other mailboxes and those who are told", "test_exec test_inbox test_subscribers test_odd_mailboxes"): [
         "daemon/incoming/exec_delivery.c", "daemon/incoming/folder_listing.c", "daemon/incoming/retention.c",
         "daemon/incoming/subscribers.c"],
-    ("what the service shows, tells and looks for over all its accounts", "test_service test_notify_faults test_trail test_probe_gone"): [
-        "daemon/service/audit_trail.c", "daemon/service/autoconfig.c", "daemon/service/fault_mail.c",
-        "daemon/service/heartbeat_watch.c", "daemon/service/metrics.c", "daemon/service/probe.c", "daemon/service/reread.c",
-        "daemon/service/server_users.c", "daemon/service/soon.c", "daemon/service/status.c"],
+    ("fetches a file of the server's provider by HTTPS", "test_setup"): ["daemon/service/autoconfig.c"],
     ("what other users and mail programs see of received mail", "test_inbox"): [
         "daemon/store/inbox_mark.c", "daemon/store/maildir_rights.c"],
     ("a whole state folder, there and back", "test_backup"): [

@@ -25,6 +25,8 @@ static struct {
         bool contended;                   /* others wait for a place */
         bool silent;                      /* servers say nothing any more */
         int64_t far_ms;                   /* what they say is so long on its way */
+        const struct verdict *verdict;    /* on the certificate; NULL: nothing is told of TLS */
+        int64_t lookup_ms;                /* that finding the address took; -1: it was not found */
         unsigned opened, open, open_most; /* sessions: ever; now; at once, at most */
         struct session *first;
 } net;
@@ -291,6 +293,12 @@ static void script_begin(void *object)
         }
         if (session->user->reached)
                 session->user->reached(session->ctx, SESSION_CONNECTED, NULL);
+        if (net.verdict && session->user->reached)
+                session->user->reached(session->ctx, SESSION_SECURED, net.verdict);
+        if (net.verdict && !verdict_is_good(net.verdict)) {
+                script_end(session, &net.verdict->cause, net.challenge_id ? net.challenge_id : "");
+                return;
+        }
         session->talking = true;
         session->engine->class->start(session->engine, &channel);
         if (!net.silent)
@@ -387,7 +395,7 @@ void session_quit(struct session *session)
 
 struct connection_times session_times(unused_arg const struct session *session)
 {
-        return (struct connection_times){ -1, -1, -1 };
+        return (struct connection_times){ net.lookup_ms, -1, -1 };
 }
 
 const char *session_address(unused_arg const struct session *session)

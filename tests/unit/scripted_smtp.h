@@ -24,6 +24,8 @@ static struct {
         unsigned lets_in, turned_away; /* sessions at once, 0: all; others */
         unsigned sessions;
         int64_t begun[SESSIONS_NOTED]; /* when, in seconds since the beginning of the test */
+        char content[8192];            /* of the last message: as much as there is room for */
+        void (*plays)(struct session *session, const char *line); /* another protocol; NULL: SMTP */
 } server;
 
 static void server_begins(struct session *session)
@@ -40,7 +42,11 @@ static void server_begins(struct session *session)
 
 static void server_hears(struct session *session, char *line)
 {
-        if (session->state == SERVER_CONTENT) {
+        if (server.plays) {
+                server.plays(session, line);
+        } else if (session->state == SERVER_CONTENT) {
+                size_t used = strlen(server.content);
+                (void)snprintf(server.content + used, sizeof server.content - used, "%s\n", line);
                 if (strcmp(line, ".") != 0)
                         return;
                 session->state = SERVER_COMMANDS;
@@ -64,6 +70,7 @@ static void server_hears(struct session *session, char *line)
                 server_says(session, "%s\r\n", server.rcpt ? server.rcpt : "250 2.1.5 ok");
         } else if (strcmp(line, "DATA") == 0) {
                 session->state = SERVER_CONTENT;
+                server.content[0] = '\0';
                 server_says(session, "354 go\r\n");
         } else if (strcmp(line, "QUIT") == 0) {
                 server.quits++;
@@ -96,7 +103,7 @@ static void submitted(void *ctx, const char *id, unused_arg bool duplicate, cons
                 (void)snprintf(ctx, QUEUE_ID_SIZE, "%s", id);
 }
 
-static void submit_to(size_t recipients, unsigned count)
+static inline void submit_to(size_t recipients, unsigned count)
 {
         static const char *to[] = { "ann@example.com", "cat@example.com" };
         struct submission submission = {
@@ -122,7 +129,7 @@ static void submit_to(size_t recipients, unsigned count)
         settle();
 }
 
-static void submit(unsigned count)
+static inline void submit(unsigned count)
 {
         submit_to(1, count);
 }

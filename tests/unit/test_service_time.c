@@ -278,6 +278,84 @@ START_TEST(a_heart_misses_a_beat)
 }
 END_TEST
 
+/* ---- somebody waits for a heartbeat ---- */
+
+static char heard_steps[256];
+
+static void hear_step(unused_arg void *ctx, json_t *step)
+{
+        size_t used = strlen(heard_steps);
+
+        (void)snprintf(heard_steps + used, sizeof heard_steps - used, "%s %s; ",
+                       json_string_value(json_object_get(step, "step")),
+                       json_string_value(json_object_get(step, "result")));
+}
+
+static void hear_last(void *ctx, json_t *step)
+{
+        hear_step(ctx, step);
+        (void)strcat(heard_steps, "end");
+}
+
+static const struct heartbeat_user waits = { .step = hear_step, .done = hear_last };
+
+static struct heartbeat_watch *ask_for_a_heartbeat(void)
+{
+        struct heartbeat_watch *watch = NULL;
+        struct cause cause = { 0 };
+
+        heard_steps[0] = '\0';
+        set_text_property(PROP_HEARTBEAT, "alarm@example.com");
+        ck_assert_msg(heartbeat_ask(account, &waits, NULL, &watch, &cause) == 0, "%s", cause.text);
+        pass(1);
+        return watch;
+}
+
+START_TEST(somebody_waits_for_a_heartbeat)
+{
+        (void)ask_for_a_heartbeat();
+        /* no incoming account is here that could receive it */
+        ck_assert_str_eq(heard_steps, "queued ok; sent ok; arrived skipped; end");
+        server.rcpt = "450 4.2.0 later";
+        (void)ask_for_a_heartbeat();
+        ck_assert_str_eq(heard_steps, "queued ok; ");
+        char *token = copy_text(kept_text("box", KEPT_HEARTBEAT_TOKEN));
+        ck_assert(arrives(token)); /* another way than this station's */
+        pass(1);
+        ck_assert_str_eq(heard_steps, "queued ok; arrived ok; end");
+        free(token);
+}
+END_TEST
+
+START_TEST(nobody_waits_for_ever)
+{
+        server.rcpt = "450 4.2.0 later";
+        (void)ask_for_a_heartbeat();
+        pass(298);
+        ck_assert_str_eq(heard_steps, "queued ok; ");
+        pass(2);
+        ck_assert_str_eq(heard_steps, "queued ok; sent failed; end");
+        heartbeat_cancel(ask_for_a_heartbeat());
+        pass(600);
+        ck_assert_str_eq(heard_steps, "queued ok; ");
+}
+END_TEST
+
+START_TEST(no_heartbeat_can_be_asked_for)
+{
+        struct heartbeat_watch *watch = NULL;
+        struct cause cause = { 0 };
+
+        ck_assert_int_eq(heartbeat_ask(account, &waits, NULL, &watch, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_INVALID);
+        set_text_property(PROP_HEARTBEAT, "alarm@example.com");
+        set_number_property(PROP_ENABLED, 0);
+        start_over(account);
+        ck_assert_int_eq(heartbeat_ask(account, &waits, NULL, &watch, &cause), -1);
+        ck_assert_int_eq(cause.code, CAUSE_DISABLED);
+}
+END_TEST
+
 /* ---- a person agrees
  * --------------------------------------------------------------------------------------------- */
 
@@ -408,6 +486,9 @@ int main(void)
         tcase_add_test(cases, what_failed_by_a_wrong_clock_is_tried_again);
         tcase_add_test(cases, a_heart_beats);
         tcase_add_test(cases, a_heart_misses_a_beat);
+        tcase_add_test(cases, somebody_waits_for_a_heartbeat);
+        tcase_add_test(cases, nobody_waits_for_ever);
+        tcase_add_test(cases, no_heartbeat_can_be_asked_for);
         tcase_add_test(cases, somebody_agrees);
         tcase_add_test(cases, nobody_agrees);
         tcase_add_test(cases, somebody_refuses_or_nobody_waits);
