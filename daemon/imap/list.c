@@ -83,7 +83,8 @@ void imap_list(struct engine *engine, uint32_t after, bool unseen_only)
                 .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)),
         };
         session->finished = finished_list;
-        if (session->info.exists == 0 || after == UINT32_MAX)
+        bool empty = session->info.counted && session->info.exists == 0;
+        if (empty || after == UINT32_MAX)
                 engine_go(engine, IMAP_NOTHING); /* "1:*" is an error in an empty mailbox for some servers */
         else if (unseen_only && !session->listing.filter_seen)
                 engine_go(engine, IMAP_SEARCH);

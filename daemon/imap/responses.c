@@ -79,6 +79,7 @@ static void on_exists(struct imap_session *session, uint64_t number, struct imap
         bool grown = number > session->info.exists;
 
         session->info.exists = (uint32_t)number;
+        session->info.counted = true;
         if (!grown || session->engine.step == IMAP_SELECT)
                 return;
         session->info.uidnext = 0; /* no longer what SELECT said */

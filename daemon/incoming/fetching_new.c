@@ -193,10 +193,10 @@ static void list(struct fetching *fetching)
 
         fetching->after = after;
         fetching->more = fetching->list_over = false;
-        /* what the listing does not show (unseen only) is dealt with as well */
-        fetching->highest = fetching->info.uidnext && (fetching->first_poll || fetching->reconcile)
-                                    ? fetching->info.uidnext - 1
-                                    : after;
+        /* what the listing does not show (unseen only) is dealt with as well; in a mailbox that is said to be
+         * empty nothing is, whatever UIDNEXT says */
+        bool is_all = fetching->info.exists && (fetching->first_poll || fetching->reconcile);
+        fetching->highest = fetching->info.uidnext && is_all ? fetching->info.uidnext - 1 : after;
         fetching->unseen_only =
                 fetching->first_poll && !fetching->pop3 && prop_is(&fetching->account->values, WORD_UNREAD);
         if (!fetching->windows && nothing_new(fetching, after)) {
@@ -212,7 +212,9 @@ static void check_missing(struct fetching *fetching)
         struct mailbox_entry *entries = NULL;
         size_t count = 0, size = 0;
 
-        for (size_t i = 0; i < fetching->missing_count && fetching->info.exists && !fetching->pop3; i++)
+        bool empty = fetching->pop3 || (fetching->info.counted && !fetching->info.exists);
+
+        for (size_t i = 0; i < fetching->missing_count && !empty; i++)
                 fetching_push(&entries, &count, &size, &fetching->missing[i].entry);
         fetching->checking = count > 0;
         if (count) {

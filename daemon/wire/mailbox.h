@@ -11,7 +11,8 @@
 struct mailbox_info {
         uint64_t uidvalidity; /* IMAP; 0: the server gives none. 0 for POP3 */
         uint32_t uidnext;     /* IMAP; 0 unknown */
-        uint32_t exists;      /* messages there */
+        uint32_t exists;      /* messages there, */
+        bool counted;         /* by what the server says; IMAP: false where SELECT tells nothing of it */
         bool can_idle;        /* IMAP IDLE offered */
         bool can_expunge_uid; /* UIDPLUS, or POP3 */
         bool read_only;

@@ -352,6 +352,21 @@ def test_a_list_with_less_than_there_is(station, new_box):
     assert "more messages in folder INBOX than it lists, by 1" in station.log()
 
 
+@pytest.mark.parametrize("said", (b"* 0 EXISTS\r", b"* OK it is open\r"))
+def test_a_mailbox_that_seems_to_be_empty(station, new_box, said):
+    """Nothing is dealt with of which nothing is known: where the number is not said, it is looked at."""
+    box = new_box(contents=LETTERS[:3])
+    box.edits = [(rb"\* \d+ EXISTS\r", said)]
+    incoming(station, box)
+    poll(station)
+    assert received(station) == (0 if b"EXISTS" in said else 3)
+    box.edits = []
+    station.ctl("account", "disable", "a")      # a session of its own
+    station.ctl("account", "enable", "a")
+    until(lambda: received(station) == 3)
+    assert station.account("a")["numberReceived"] == 3
+
+
 def test_more_messages_than_are_held_at_once(station, new_box):
     """POP3: the list comes anew, a window at a time; one UIDL may be that of several."""
     many = 66000

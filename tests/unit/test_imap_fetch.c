@@ -174,7 +174,7 @@ static const struct script scripts[] = {
                 { S, "* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 1)\r\nt2 OK\r\n", NULL },) },
         { "list of an empty folder", .tls = true, .state = ENGINE_READY, .told = "opened(9 0 0 ro) listed ",
           LINES(READY_PLAINLY{ DO, NULL, examine }, { C, "t1 EXAMINE \"Entw&APw-rfe\"\r\n", NULL },
-                { S, "* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, list_all }, { C, "t2 NOOP\r\n", NULL },
+                { S, "* 0 EXISTS\r\n* OK [UIDVALIDITY 9]\r\nt1 OK\r\n", NULL }, { DO, NULL, list_all }, { C, "t2 NOOP\r\n", NULL },
                 { S, "t2 OK\r\n", NULL },) },
         { "unseen", .tls = true, .state = ENGINE_READY, .told = TOLD "7::3 9::4 listed ",
           LINES(READY OPENED{ DO, NULL, list_unseen }, { C, "t2 UID SEARCH UID 5:* UNSEEN\r\n", NULL },
