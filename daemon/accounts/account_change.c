@@ -47,6 +47,9 @@ struct change {
         struct change *next_moving;
 };
 
+/* On the loop's thread alone. Invariants: a name is of at most one of these: an account of the set, a change
+ * in `moving`; a change is in exactly one list (line, its account's row, behind a moving one) or is being
+ * worked on, and then counts in `under_way`. */
 static struct change *line, **line_end = &line; /* wait for the lock, in order */
 static bool locked;
 static unsigned under_way;    /* changes begun, those in a row for their account included */
@@ -56,6 +59,7 @@ static void start(struct change *change);
 
 /* ---- the lock ---- */
 
+/* Re-entered from start(), by a change that is over at once: `line` is taken apart before each call. */
 static void let_in(void)
 {
         while (line && !locked && !(line->kind == CHANGE_LOCK && under_way)) {
@@ -87,6 +91,7 @@ static void change_free(struct change *change)
         free(change);
 }
 
+/* The last thing that is done with a change: the next ones may begin in here. */
 static void change_over(struct change *change)
 {
         change_free(change);
@@ -110,6 +115,7 @@ void changes_unlock(void)
 
 /* ---- answers ---- */
 
+/* `done` may ask for the next change: nothing of this one is touched in between but its own memory. */
 static void refuse(struct change *change, const struct causes *problems)
 {
         if (change->done)
@@ -171,7 +177,8 @@ static void append(struct change **at, struct change *change)
 
 static void dispatch(struct change *change);
 
-/* The name is free again, or an account's: those behind go on. */
+/* The name is free again, or an account's: those behind go on. Those behind are dispatched anew, in their
+ * order: a deletion frees the name for an ADD, an ADD that failed leaves nothing to set. */
 static void moved(struct change *change)
 {
         struct change **at = &moving, *behind = take(change->behind);
@@ -197,6 +204,8 @@ static void moved(struct change *change)
 
 /* ---- set ---- */
 
+/* The file is on disk by now. The generation goes up before anybody is told, so that what is under way by
+ * the old values is known as that. */
 void account_change_values(struct account *account, struct property_values *values)
 {
         senders_remove(account);
@@ -211,6 +220,7 @@ void account_change_values(struct account *account, struct property_values *valu
 
 static void begin_next(struct account *account);
 
+/* A disk that failed leaves the values as they were, in memory and on disk: replace_file is atomic. */
 static void set_written(void *ctx, const struct cause *cause)
 {
         struct change *change = ctx;
@@ -228,6 +238,7 @@ static void set_written(void *ctx, const struct cause *cause)
         begin_next(account);
 }
 
+/* Computed now and not when it was asked for: changes before it in the row are in the values. */
 static void begin_set(struct change *change)
 {
         struct account *account = change->account;
@@ -255,6 +266,8 @@ static void remove_again(void *ctx)
         remove_files(ctx);
 }
 
+/* Nothing of the account can be seen any more, though rows of received mail may still be under removal: this
+ * is when the caller is answered. */
 static void rows_unseen(void *ctx, const struct owner_rows *rows)
 {
         struct change *change = ctx;
@@ -281,6 +294,8 @@ static void rows_unseen(void *ctx, const struct owner_rows *rows)
                              &none);
 }
 
+/* The name is free again: another account may take it, with an identity of its own, to which none of the old
+ * rows is bound. */
 static void rows_removed(void *ctx, const struct owner_rows *rows, const struct cause *cause)
 {
         struct change *change = ctx;
@@ -294,7 +309,9 @@ static void rows_removed(void *ctx, const struct owner_rows *rows, const struct 
                 change_over(change);
 }
 
-/* Its files are gone: now it is for everybody. */
+/* Its files are gone: now it is for everybody. In this order: out of the set, so that no name leads to it;
+ * its name kept by `moving`; then those behind hear of it; the runners last, by whom the last hold on it is
+ * let go. */
 static void leave(struct change *change)
 {
         struct account *account = account_hold(change->account); /* until the answer */
@@ -308,6 +325,8 @@ static void leave(struct change *change)
         account_tell_removed(account);
 }
 
+/* Tried each second until the disk lets it: the deletion was decided by owner_going() and is never taken
+ * back. Killed in here, the next start resumes it (account_deletion_resume). */
 static void file_removed(void *ctx, const struct cause *cause)
 {
         struct change *change = ctx;
@@ -380,6 +399,7 @@ static void begin_delete(struct change *change)
         owner_going(change->name, going, change);
 }
 
+/* At the start, before there is a set: no account, and nobody who asked. */
 void account_deletion_resume(const char *name)
 {
         struct change *change = new_object(struct change);
@@ -392,6 +412,8 @@ void account_deletion_resume(const char *name)
 
 /* ---- one after the other, for an account ---- */
 
+/* `account` may have been deleted by the change before it in the row: a pointer that is compared and not
+ * followed. */
 static void begin(struct change *change)
 {
         struct cause cause;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A round over all accounts that is not made in one turn of the loop: the first ones are visited at once, the others
- * some in each turn that follows. Accounts that come meanwhile are visited or not by their names; each at most once.
+ * A round over all accounts that is not made in one turn of the loop: the first ones are visited at once, the
+ * others some in each turn that follows. Accounts that come meanwhile are visited or not by their names; each
+ * at most once.
  */
 #pragma once
 

@@ -8,6 +8,14 @@
  *
  * What is new is found by fetching_new.c; the rounds are in fetching_batches.c, the storing in
  * fetching_store.c. What those files share is fetching_state.c; here are beginning and end.
+ *
+ * The order across a crash is files, then record, then the server. Killed before the record: the files are
+ * recognized by their names, which are made of where they come from (maildir_name), and not stored again.
+ * Killed between record and server: the row says told = 0, and the next look at the folder tells it. A
+ * message is never deleted at the server before it is on disk here.
+ *
+ * Callbacks of the engine get the address of the receiver's pointer, not the fetching: it is NULL once the
+ * receiver has let go, while an engine that is on its way out may still speak.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -19,6 +27,7 @@
 
 /* ---- what the session tells ---- */
 
+/* This folder alone: the poll goes on with the next one. */
 static void on_not_opened(void *ctx, const struct cause *cause)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -55,6 +64,8 @@ static void on_idle_refused(void *ctx, const struct cause *cause)
                 fetching->idle_refused(fetching->ctx, cause);
 }
 
+/* A refused header, asked for to compare (fetching_new.c), stands for an empty one; a refused message is
+ * missing. */
 static int on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
 {
         const struct fetching *fetching = *(struct fetching **)ctx;
@@ -103,6 +114,8 @@ struct fetching *fetching_new(struct account *account, struct session *session, 
         return fetching;
 }
 
+/* `is_open`: the same session has looked at this folder before and kept it selected; where the protocol has
+ * no way to look again, it is opened anew. */
 void fetching_begin(struct fetching *fetching, bool is_open)
 {
         (void)reserve_room(); /* looked at now, known when the first message comes */
@@ -122,6 +135,7 @@ void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), voi
         fetching->woken = woken;
 }
 
+/* True too while a full delivery waits for its turn: it is one commit at a time. */
 bool fetching_committing(const struct fetching *fetching)
 {
         return fetching->committing || fetching->full;
@@ -149,6 +163,8 @@ static bool may_keep(const struct fetching *fetching)
                account_enabled(fetching->account);
 }
 
+/* What has arrived whole is committed all the same; half a message is kept where it can be continued. The
+ * object ends with the last answer of the store. */
 void fetching_free(struct fetching *fetching)
 {
         if (!fetching || fetching->freed)

@@ -3,6 +3,19 @@
  * When to connect, poll, idle and end for one incoming account; see receiver.h. The session is
  * receiver_session.c's, the looks are receiver_poll.c's, and what is done within a look at a folder is
  * fetching.c's.
+ *
+ * The phases (receiver_outcome.h) and what moves on from each:
+ *
+ *   WAITING     no session; the timer connects
+ *   CONNECTING  also while a token is waited for; ready or failed
+ *   POLLING     folder after folder, each by one struct fetching
+ *   RESTING     the session is open and says nothing; the timer polls
+ *   IDLING      RFC 2177; the server or the timer wakes it
+ *   WAKING      DONE was said; the poll begins when the server has answered
+ *   QUITTING    the good-bye was said, by which POP3 deletes what was marked (RFC 1939, 6)
+ *
+ * One session an account and one poll at a time. Nothing of this is on disk: what was fetched is known by
+ * the store alone, so a daemon that was killed begins at WAITING and fetches what is not recorded.
  */
 #include "daemon/incoming/receiver_state.h"
 
@@ -69,6 +82,9 @@ struct receiver *receiver_new(struct account *account, uint32_t spread_ms)
         return receiver;
 }
 
+/* Values, a secret or a decision are others. The session is dropped without a good-bye: what a fetching has
+ * stored whole is recorded all the same (fetching_free), what it has not told the server is found as untold
+ * at the next poll. */
 void receiver_start_over(struct receiver *receiver)
 {
         receiver_drop_session(receiver);
@@ -91,6 +107,8 @@ const struct session *receiver_waits_for_place(const struct receiver *receiver)
         return receiver->session && session_waits_ms(receiver->session) >= 0 ? receiver->session : NULL;
 }
 
+/* A probe has seen the server just now. Only news starts over: a probe that agrees with what is known must
+ * not disturb a session that works. */
 void receiver_tested(struct receiver *receiver, const struct cause *why)
 {
         bool thought_ill = receiver->runner.account->cause->code != CAUSE_NONE;
@@ -102,6 +120,7 @@ void receiver_tested(struct receiver *receiver, const struct cause *why)
                 receiver_start_over(receiver);
 }
 
+/* At once, in the middle of a message too: bytes of a server that is no longer trusted are not stored. */
 void receiver_check_trust(struct receiver *receiver)
 {
         if (receiver->session && !session_still_trusted(receiver->session)) {
@@ -110,6 +129,8 @@ void receiver_check_trust(struct receiver *receiver)
         }
 }
 
+/* A poll under way is left alone: it ends by its own deadline, or well. `delay` spreads thousands of
+ * accounts over some seconds. */
 void receiver_network_changed(struct receiver *receiver, bool stale, int64_t delay)
 {
         bool resting = receiver->phase == RESTING || receiver->phase == IDLING || receiver->phase == WAKING ||
@@ -146,12 +167,14 @@ void receiver_wind_down(struct receiver *receiver)
                 receiver_drop_session(receiver);
 }
 
+/* A commit under way counts: its files are in the Maildir and their record is not yet. */
 bool receiver_busy(const struct receiver *receiver)
 {
         return receiver->session || receiver->runner.token ||
                (receiver->fetching && fetching_committing(receiver->fetching));
 }
 
+/* A fetching that still commits outlives it (fetching_let_end) and tells nobody. */
 void receiver_free(struct receiver *receiver)
 {
         if (!receiver)

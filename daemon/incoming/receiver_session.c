@@ -30,6 +30,7 @@ const struct mailbox_ops *receiver_ops(const struct receiver *receiver)
         return receiver_is_pop3(receiver) ? &pop3_mailbox : &imap_mailbox;
 }
 
+/* The numbers are taken here, so that a poll that follows begins at 0. */
 void receiver_answer_polls(struct receiver *receiver, const struct cause *cause)
 {
         struct poll_result result = { .received = receiver->received, .left = receiver->left };
@@ -40,6 +41,7 @@ void receiver_answer_polls(struct receiver *receiver, const struct cause *cause)
         runner_answer_polls(&receiver->runner, &result);
 }
 
+/* The fetching first: it may still want the engine of the session. Safe in any phase, and twice. */
 void receiver_drop_session(struct receiver *receiver)
 {
         fetching_free(take(receiver->fetching));
@@ -71,6 +73,7 @@ int64_t receiver_next_poll(const struct receiver *receiver)
         return receiver->next_try && receiver->next_try < rate ? receiver->next_try : rate;
 }
 
+/* `challenge_id` may be memory of the session that is closed here: it is copied before. */
 void receiver_failed(struct receiver *receiver, const struct cause *cause, const char *challenge_id)
 {
         int64_t rate = receiver_poll_rate(receiver);
@@ -91,6 +94,7 @@ void receiver_failed(struct receiver *receiver, const struct cause *cause, const
 
 /* ---- session ---- */
 
+/* Once a session. Folders by name are there at once; patterns are asked for first (RFC 3501, 6.3.8). */
 static void session_ready(void *ctx)
 {
         struct receiver *receiver = ctx;
@@ -139,6 +143,8 @@ static void poll_is_over(struct receiver *receiver, bool answered)
         receiver_wait(receiver, again ? 0 : receiver_next_poll(receiver));
 }
 
+/* A poll that fetched something counts as progress, whatever ended it: a server that cuts sessions short is
+ * not backed off from while its mailbox empties. */
 static void poll_broke(struct receiver *receiver, const struct cause *why, const char *challenge_id)
 {
         struct fetching *fetching = receiver->fetching;
@@ -163,6 +169,7 @@ static void poll_broke(struct receiver *receiver, const struct cause *why, const
         }
 }
 
+/* Facts first, while the session is there; each way out of here drops it. */
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct receiver *receiver = ctx;
@@ -205,7 +212,8 @@ static void dated(unused_arg void *ctx, time_t taken_in)
         clock_doubt_said(taken_in, true, "and mail was taken in elsewhere at", loop_now());
 }
 
-/* The polls hear of messages; of folders, before there is a poll, the receiver itself. */
+/* The polls hear of messages; of folders, before there is a poll, the receiver itself. One for all
+ * receivers, and made anew each time: it holds no state. */
 static const struct mailbox_user *mailbox_user(void)
 {
         static struct mailbox_user user;
@@ -241,6 +249,8 @@ static const struct session_user session_user = {
         .ended = session_ended,
 };
 
+/* In CONNECTING while a token is waited for: runner_sign_in() then goes on by token_came(). Where no secret
+ * is there it has told the failure, and the receiver is WAITING again. */
 void receiver_connect(struct receiver *receiver)
 {
         const struct property_values *values = &receiver->runner.account->values;

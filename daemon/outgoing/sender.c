@@ -65,6 +65,7 @@ bool sender_is_sending(const struct sender *sender)
         return sender->in_flight > 0;
 }
 
+/* Closed periods (pollRate > 0) hold mail back until the timer; a poll by a person opens one. */
 int64_t sender_period_ms(const struct sender *sender)
 {
         bool closed = prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 &&
@@ -150,7 +151,7 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
         return sender;
 }
 
-/* Nobody knows it any more. */
+/* Nobody knows it any more. Not before the store has given its last answer: `callbacks` is 0. */
 static void release(struct sender *sender)
 {
         runner_done(&sender->runner);
@@ -180,6 +181,7 @@ static void made_due(void *ctx, size_t count, const struct cause *cause)
                 sender_kick(sender);
 }
 
+/* On disk, by the writer: what waits for a later attempt is due, and claimed as if it had just come. */
 void sender_due_now(struct sender *sender)
 {
         sender->empty = false;
@@ -187,6 +189,8 @@ void sender_due_now(struct sender *sender)
         queue_due_now(sender->runner.account->name, made_due, sender);
 }
 
+/* Values, a secret or a decision are others: nothing learnt of the server holds, and no pause. A generation
+ * was counted up before, so that sessions by the old values take no more mail. */
 void sender_start_over(struct sender *sender)
 {
         sender->not_before = 0;
@@ -212,6 +216,9 @@ void sender_poll(struct sender *sender, runner_polled *done, void *ctx)
         sender_due_now(sender);
 }
 
+/* `stale`: every session, since the machine slept for longer than servers keep one. Messages in flight are
+ * waited for, under their deadlines. Only an account that is down has its back-off cut short: the others
+ * wait for reasons that have nothing to do with the network. */
 void sender_network_changed(struct sender *sender, bool stale)
 {
         for (struct sender_session *session = sender->sessions, *next; session; session = next) {
@@ -233,6 +240,8 @@ void sender_network_changed(struct sender *sender, bool stale)
         sender_due_now(sender);
 }
 
+/* What is claimed goes back at once, what is in flight may end: service_end() waits for sender_busy() and,
+ * after its limit, ends the rest by sender_free(). */
 void sender_wind_down(struct sender *sender)
 {
         sender->runner.winding_down = true;
@@ -247,6 +256,8 @@ bool sender_busy(const struct sender *sender)
         return sender->sessions || sender->in_flight || sender->claiming;
 }
 
+/* Whatever was in flight is told to be lost, which writes it as ambiguous or untouched before the store
+ * closes. */
 void sender_free(struct sender *sender)
 {
         struct cause cause;

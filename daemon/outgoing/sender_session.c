@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The sessions of one outgoing account: opened, kept a moment, ended; see sender.h. */
+/*
+ * The sessions of one outgoing account: opened, kept a moment, ended; see sender.h.
+ *
+ * A session is in the sender's list from sender_open_session() to sender_session_free(): when it has ended,
+ * when it was retired before it was ready, when its trust has gone, when the sender goes. Messages in flight
+ * do not belong to it: smtp_mail_lost() tells each of them what happened before the session is freed, and
+ * the sender decides about the account only afterwards, from facts alone (sender_outcome.c).
+ */
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/journal.h"
@@ -18,6 +25,7 @@ enum {
         WAYS_KEPT_MS = 24 * 60 * 60 * 1000,
 };
 
+/* Those on their way count: they hold a place under maxConnections. */
 unsigned sender_session_count(const struct sender *sender)
 {
         unsigned count = 0;
@@ -36,6 +44,7 @@ unsigned sender_ready_count(const struct sender *sender)
         return count;
 }
 
+/* NULL as soon as one has a place: then mail moves, however many others wait. */
 const struct session *sender_waits_for_place(const struct sender *sender)
 {
         const struct session *waiting = NULL;
@@ -48,6 +57,7 @@ const struct session *sender_waits_for_place(const struct sender *sender)
         return waiting;
 }
 
+/* Never with messages in flight: let_go() or smtp_mail_lost() goes before it. */
 void sender_session_free(struct sender_session *session)
 {
         struct sender_session **at = &session->sender->sessions;
@@ -90,6 +100,8 @@ static void bear_fewer(struct sender *sender, const struct cause *why)
                           sender->runner.account->name, why->text, sender_ready_count(sender));
 }
 
+/* The order matters. The facts are taken while the session is there; its messages hear of their end before
+ * the account does, so that a poll which is answered counts them; `others` is what is left without it. */
 static void session_ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct sender_session *session = ctx;
@@ -124,6 +136,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         sender_kick(sender);
 }
 
+/* Of a session that fails later, too: the account shows the last certificate that was seen. */
 static void session_reached(void *ctx, enum session_mark mark, const struct verdict *verdict)
 {
         struct sender_session *session = ctx;
@@ -132,6 +145,9 @@ static void session_reached(void *ctx, enum session_mark mark, const struct verd
         session_tell_account(session->session, mark, session->sender->runner.account);
 }
 
+/* What the server let in was proven: the number is what sessions_to_open() may go back to at once after a
+ * pause. A session that was opened to look at an idle account, and found no mail to send, says good-bye at
+ * once. */
 static void session_ready(void *ctx)
 {
         struct sender_session *session = ctx;
@@ -157,6 +173,8 @@ static bool session_is_idle(const struct sender_session *session)
         return session->ready && smtp_mail_flying(session_engine(session->session)) == 0;
 }
 
+/* The good-bye is a command of its own: the session ends when the server has answered, or its deadline
+ * passes. */
 static void retire_idle(void *ctx)
 {
         struct sender_session *session = ctx;
@@ -165,6 +183,8 @@ static void retire_idle(void *ctx)
         session_quit(session->session);
 }
 
+/* Called whenever a session may have become idle or busy. An idle one is kept for the next message, but not
+ * on a place that others wait for. */
 void sender_session_tend(struct sender_session *session)
 {
         if (!session_is_idle(session)) {
@@ -188,6 +208,9 @@ static void session_progress(void *ctx)
         sender_session_tend(session);
 }
 
+/* Also for a second address of the host, in the same session: nothing of the first engine is kept but what
+ * the server's ways are (struct smtp_ways, which the sender owns and every session of it reads and writes).
+ */
 static struct engine *new_engine(void *ctx)
 {
         struct sender_session *session = ctx;
@@ -229,6 +252,8 @@ static void forget_old_ways(struct sender *sender)
         sender->ways_since = loop_now();
 }
 
+/* Nothing opens where no token or secret is there: runner_sign_in() has then begun to wait for one, or has
+ * told the failure. The secret is copied into the session, since the account's may change. */
 void sender_open_session(struct sender *sender)
 {
         const struct property_values *values = &sender->runner.account->values;
@@ -257,6 +282,8 @@ void sender_open_session(struct sender *sender)
                 account_tell_status(sender->runner.account);
 }
 
+/* The account has changed: sessions by its old values end as soon as what they carry is done, and take
+ * nothing new. Those that were still connecting carry nothing and end at once. */
 void sender_retire_all(struct sender *sender)
 {
         runner_forget_token(&sender->runner);
@@ -270,6 +297,8 @@ void sender_retire_all(struct sender *sender)
         }
 }
 
+/* An exemption was withdrawn, an anchor deleted: what is in flight is not finished first. What may have been
+ * taken by the server in that moment is AMBIGUOUS and sent again. */
 void sender_check_trust(struct sender *sender)
 {
         struct cause cause;

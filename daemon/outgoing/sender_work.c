@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h. */
+/*
+ * What one outgoing account does with its mail: claims it, hands it to sessions with room; see sender.h.
+ *
+ * A message is in one place at any time: on disk as due; claimed (`sending` on disk) and in the pool; handed
+ * to a session, when the session's engine and its struct sending have it. Whatever ends a sender gives the
+ * pool back. A daemon that was killed finds such messages as claimed at its next start (queue_recover): they
+ * are queued again, with the word that they may arrive twice.
+ *
+ * The pool holds fewer than POOL_LOW + CLAIM_MESSAGES messages, and the first chunk alone of each is in
+ * memory: the rest is read from disk as the server takes it.
+ */
 #include "daemon/accounts/quota.h"
 #include "daemon/backoff.h"
 #include "daemon/loop.h"
@@ -27,6 +37,7 @@ static void pool_push(struct sender *sender, struct sending *sending)
         sender->pool_bytes += sending->mail.size;
 }
 
+/* For one that a session gave back untouched: it goes before those that came after it. */
 static void pool_push_front(struct sender *sender, struct sending *sending)
 {
         sending->next = sender->pool;
@@ -49,6 +60,8 @@ static struct sending *pool_pop(struct sender *sender)
         return sending;
 }
 
+/* With a cause of the network the attempt counts and `again` is when the next one may be; without, nothing
+ * was tried and nothing is counted. */
 void sender_give_back(struct sender *sender, const struct cause *cause, time_t again)
 {
         while (sender->pool_count) {
@@ -62,6 +75,7 @@ void sender_give_back(struct sender *sender, const struct cause *cause, time_t a
 
 /* ---- the work ---- */
 
+/* False also while the sender is freed but disk jobs are still on their way back to it. */
 bool sender_may_try(const struct sender *sender)
 {
         return runner_may_run(&sender->runner) && !sender->freed && loop_now() >= sender->not_before;
@@ -100,7 +114,8 @@ static int64_t silence(const struct sender *sender)
         return last ? loop_now() - last : 0;
 }
 
-/* Messages that a session has at once. */
+/* Messages that a session has at once. By the room that the engines offer: how much a server lets be in
+ * flight is known only after its first answers. */
 static size_t taken_ahead(const struct sender *sender)
 {
         size_t most = 0;
@@ -113,6 +128,8 @@ static size_t taken_ahead(const struct sender *sender)
         return most;
 }
 
+/* Only with something in the pool: mean_size divides by it. How many is decided by a pure function
+ * (session_count.c); opening may call back at once, which is why the number is worked out before. */
 static void open_what_is_wanted(struct sender *sender)
 {
         uint64_t behind =
@@ -147,6 +164,9 @@ static bool nothing_left(const struct sender *sender)
 static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                     const struct cause *cause);
 
+/* One claim at a time, and none while enough is in the pool: what stays on disk can still be held, rerouted
+ * or overtaken by urgent mail. The daily limit counts what is under way as sent. `callbacks` keeps the
+ * sender in memory until claimed() has come. */
 static void claim(struct sender *sender)
 {
         uint64_t left = quota_left(prop_number(&sender->runner.account->values, PROP_MAX_SENDABLE_PER_DAY),
@@ -183,6 +203,9 @@ void sender_tell_news(struct sender *sender)
         sender->ways.news[0] = '\0';
 }
 
+/* The time since the session last got further is the message's own: a session sends one after the other, or
+ * the mean of those in flight. Good news ends the account's series of failures; a refusal of one message
+ * says nothing of the account. */
 static void message_done(void *ctx, struct sending *sending, const struct sending_result *result)
 {
         struct sender_session *session = ctx;
@@ -216,6 +239,9 @@ static bool worked(const struct sender *sender, const struct sending *sending)
                kept_number(sender->runner.account->name, KEPT_NUMBER_SENT) > 0;
 }
 
+/* The heart: called after every event that may have made room or work. It ends when there is no room or no
+ * mail, and may be entered again from message_done(), which only ever takes messages out of the pool's front
+ * or puts them there. */
 void sender_hand_out(struct sender *sender)
 {
         while (sender->pool_count && sender_may_try(sender)) {
@@ -276,6 +302,8 @@ static void wait_for_next(struct sender *sender, time_t next_due)
                 sender_arm(sender, sender_wake_ms(next_due, loop_wall(), quota_until_midnight(loop_wall())));
 }
 
+/* On the loop, when `sending` is on disk. sender_answered() is false where the sender was freed meanwhile:
+ * then what was claimed has been given back above, and nothing of the sender may be touched any more. */
 static void claimed(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                     const struct cause *cause)
 {
@@ -311,12 +339,15 @@ static bool waits_for_period(const struct sender *sender)
                !sender->runner.polls;
 }
 
+/* Mail is on its way to disk for this account: the claim is queued behind its write, in the same commit. */
 void sender_expect(struct sender *sender)
 {
         if (sender_may_try(sender) && !waits_for_period(sender) && !sender->pool_count)
                 claim(sender);
 }
 
+/* Something may be due now: mail came, a person released it, a session ended, a timer fired. A claim under
+ * way may have missed it, so that another follows it (claim_again). */
 void sender_kick(struct sender *sender)
 {
         sender->claim_again = true;

@@ -2,6 +2,15 @@
 /*
  * One message on its way; see sending.h. The body comes from the queue in chunks, the next one read while one
  * is being sent, so that a message of any size needs two chunks of memory.
+ *
+ * Lives on the loop's thread, from a claim to the answer of the writer that what became of it is on disk. In
+ * between the engine of a session has it (`mail`); the session is named by a handle, since it may be closed
+ * while a chunk is read. What became of a recipient is counted, told and logged after it is on disk, never
+ * before: a daemon that is killed in between has told nobody, and asks the server again.
+ *
+ * A recipient is in one of three places: undecided (the engine's), decided and on its way to the disk
+ * (`saved`, while others of the same message go on), or in the last settlement. `parts` counts the writes
+ * under way; the object goes with the last of them.
  */
 #include "daemon/outgoing/sending.h"
 
@@ -54,6 +63,8 @@ static void sending_free(struct sending *sending)
 
 /* ---- body ---- */
 
+/* The worker answers to a handle: where the message is through meanwhile, or was begun anew, nobody is there
+ * and the bytes are dropped. */
 static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
 {
         struct body_reader *reader = ctx;
@@ -73,6 +84,8 @@ static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct
                 smtp_mail_continue(session_engine(session), &sending->mail);
 }
 
+/* From where the stored body goes on: `handed` counts bytes of the queue's body, which are not those that
+ * were sent where senderPolicy replaced the header. */
 static void begin_read(struct sending *sending)
 {
         struct body_reader *reader = new_object(struct body_reader);
@@ -82,6 +95,9 @@ static void begin_read(struct sending *sending)
         queue_read_body(sending->message->seq, sending->handed, chunk_read, reader);
 }
 
+/* The bytes given stay valid until the next call. BODY_LATER: smtp_mail_continue() follows when the chunk is
+ * here. BODY_FAILED: the engine breaks the connection off, since a server must not take half a message for a
+ * whole one (RFC 5321, 4.1.1.4). */
 static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, size_t *len)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
@@ -181,6 +197,7 @@ static void count(struct sending *sending, const struct sending_result *result, 
                 account_count_failed(name, reply);
 }
 
+/* For the history: by which TLS, and on whose word about the certificate, each attempt went. */
 static void channel_words(const struct sending *sending, char *to, size_t size)
 {
         const struct session *session = handle_object(sending->session);
@@ -259,6 +276,7 @@ static void settle(struct sending *sending, const char *result, struct settled_p
         queue_settle(&settlement, part ? part_settled : settled, part ? (void *)part : sending);
 }
 
+/* Where the session broke, a recipient without a reply of its own is judged by the session's cause. */
 static void judge_recipient(struct sending *sending, size_t i, const struct cause *session_cause)
 {
         const struct queued_recipient *queued = &sending->message->recipients[i];
@@ -320,6 +338,8 @@ static bool goes_again(const struct sending *sending)
         return any;
 }
 
+/* What was decided is written first; the rest begins at the first byte in another session. The sender puts
+ * it at the head of its pool, without counting an attempt. */
 static void go_again(struct sending *sending)
 {
         struct sending_result result = { .again = true };
@@ -331,6 +351,8 @@ static void go_again(struct sending *sending)
         sending->done(sending->ctx, sending, &result);
 }
 
+/* The engine is through with all recipients, or the session is over. `done` comes before the write is asked
+ * for: the sender counts what it may do next by what is in flight, not by what is on disk. */
 static void finished(struct smtp_mail *mail, const struct cause *session_cause)
 {
         struct sending *sending = container_of(mail, struct sending, mail);
@@ -404,6 +426,8 @@ static void apply_policy(struct sending *sending)
         sending->mail.utf8 |= address_needs_utf8(own);
 }
 
+/* As a refusal by the server would be: the mail fails, its sender has a notice, and the account is not at
+ * fault. */
 static void refuse_unfit(struct sending *sending)
 {
         struct smtp_mail *mail = &sending->mail;
@@ -475,12 +499,14 @@ void sending_start(struct sending *sending, struct session *session, bool worked
                 smtp_mail_send(session_engine(session), &sending->mail);
 }
 
+/* Nothing was said to a server: no attempt counts and no history is written. */
 void sending_give_back(struct sending *sending)
 {
         queue_unclaim(sending->message->seq);
         sending_free(sending);
 }
 
+/* No server was reached: the attempt counts all the same, by which the next one is later. */
 void sending_defer(struct sending *sending, const struct cause *cause, time_t again)
 {
         size_t recipients = sending->message->recipient_count;

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What senders and receivers do alike; see runner.h. */
+/*
+ * What senders and receivers do alike; see runner.h.
+ *
+ * A sender or receiver embeds a struct runner as its base and gives it a class of callbacks. The runner
+ * owns the timer, the wait for a token and the polls that somebody waits for; it holds the account, so
+ * that the account outlives it. All of it lives on the loop's thread, and nothing here is on disk: after
+ * kill -9 the account starts as CONNECTING, and who waited for a poll has lost its connection.
+ */
 #include "daemon/runner/runner.h"
 
 #include "daemon/accounts/fault_grace.h"
@@ -31,6 +38,8 @@ void runner_init(struct runner *runner, const struct runner_class *class, struct
         runner->timer = timer_new(on_time, runner);
 }
 
+/* First half of the end: no callback comes after it, every poll is answered. The object stays while disk
+ * jobs may come back to it; runner_done() is the second half. */
 void runner_stop(struct runner *runner)
 {
         struct poll_result result = { 0 };
@@ -53,6 +62,8 @@ bool runner_may_run(const struct runner *runner)
 
 /* ---- polls ---- */
 
+/* True: `done` comes exactly once, later. False: it has been called already, and the caller may have been
+ * freed by it. */
 bool runner_poll(struct runner *runner, runner_polled *done, void *ctx)
 {
         const char *name = runner->account->name;
@@ -70,6 +81,7 @@ bool runner_poll(struct runner *runner, runner_polled *done, void *ctx)
         return true;
 }
 
+/* What is sent while several wait counts for each of them. */
 void runner_count(struct runner *runner, uint64_t sent, uint64_t failed)
 {
         for (struct runner_poll *poll = runner->polls; poll; poll = poll->next) {
@@ -78,6 +90,7 @@ void runner_count(struct runner *runner, uint64_t sent, uint64_t failed)
         }
 }
 
+/* Each is taken out before it is called: its answer may ask for the next poll. */
 void runner_answer_polls(struct runner *runner, const struct poll_result *result)
 {
         while (runner->polls) {
@@ -104,6 +117,8 @@ static void on_token(void *ctx, const struct cause *cause, const char *challenge
                 runner->class->token_came(runner);
 }
 
+/* One wait for a token at a time, however many sessions are asked for meanwhile: the runner opens them when
+ * it has come. */
 enum runner_signin runner_sign_in(struct runner *runner, struct signin *out)
 {
         const struct property_values *values = &runner->account->values;
@@ -125,6 +140,8 @@ void runner_forget_token(struct runner *runner)
         token_wait_cancel(take(runner->token));
 }
 
+/* A token that is refused is withdrawn once, so that the next session asks for a new one; a second refusal
+ * in a row is the account's own failure. token_refused() tells the two apart. */
 void runner_session_end(const struct runner *runner, const struct session *session, const struct cause *why,
                         bool ready, struct session_end *out)
 {
@@ -139,6 +156,9 @@ void runner_session_end(const struct runner *runner, const struct session *sessi
 
 /* ---- failures ---- */
 
+/* Counts the failure: asked once per failure, and before anybody is told of it. A fault that may be passing
+ * (fault_grace.h) waits for as long as its doubt lasts; everything else backs off by how many came in a row.
+ */
 void runner_assess(struct runner *runner, const struct cause *cause, const struct retry_rules *rules,
                    struct runner_failure *out)
 {

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a person does to queued messages: retry, hold, release, delete, reroute; all of the ids or none. */
+/*
+ * What a person does to queued messages: retry, hold, release, delete, reroute; all of the ids or none.
+ *
+ * One transaction by the writer, answered after its commit. A message that is claimed belongs to its sender:
+ * it can be retried (which concerns its other recipients) but not held, deleted or moved under the sender's
+ * hands; whoever asks is told to wait.
+ */
 #include "common/json_fields.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
@@ -44,6 +50,7 @@ static const struct {
                             true },
 };
 
+/* By state and claim as they are in the transaction: what the caller saw on its screen may be old. */
 static int check(enum queue_change what, const struct message_row *row, struct cause *cause)
 {
         char id[QUEUE_ID_SIZE];
@@ -80,6 +87,9 @@ static int move_account(struct database *db, struct message_row *row, const char
         return 0;
 }
 
+/* The message's row follows from its recipients (queue_row_follow), never the other way. HOLD stops the
+ * lifetime, RELEASE and REROUTE begin a full one, RETRY does so for what had failed: it would expire at
+ * once. */
 static int change_recipients(struct database *db, const struct change *change, struct message_row *row,
                              struct cause *cause)
 {
@@ -139,6 +149,9 @@ static void forget_changed(struct store_write *write)
         (void)json_array_clear(container_of(write, struct change, write)->changed);
 }
 
+/* The room in the new account's queue is counted after the moves, inside the transaction; a move that would
+ * overfill it rolls all of them back. The account may have been deleted since it was named: owner_holds()
+ * asks the disk. */
 static int change_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct change *change = container_of(write, struct change, write);

@@ -2,6 +2,15 @@
 /*
  * Giving out what is due: a claim marks recipients `sending` on disk before anything is sent. Messages
  * that cannot be read are set aside as failed, and the others go on.
+ *
+ * All on the writer's thread, in the transaction that the claim shares with other writes: either the
+ * recipients are `sending` on disk and the messages are handed to the loop, or neither. Column `was`
+ * keeps the state before, for a message that is given back untouched; by `claimed` the next start knows
+ * those that this run was at (queue_recover).
+ *
+ * Bytes are looked at here because of what cannot be taken back later: the first chunk always, all of
+ * them from the second attempt on. A message whose record or body is not what was written fails, with a
+ * notice to its sender, and is kept for a person.
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
@@ -10,10 +19,12 @@
 
 #include <stdio.h>
 
+/* Of at most 4 * max rows: two priorities, fresh and ripe. */
 struct candidate {
         uint64_t seq;
         int priority;
 };
+/* Told on the loop after the commit: a log line from the writer would come before the fact is on disk. */
 struct damaged {
         uint64_t seq;
         char id[QUEUE_ID_SIZE], notice_id[QUEUE_ID_SIZE];
@@ -61,6 +72,7 @@ static void free_message(struct queued_message **message)
 
 /* ---- which ones ---- */
 
+/* `given` is ended here, also after an error; NULL is an error of the query, with its cause set. */
 static int gather(struct claim *claim, struct database *db, sqlite3_stmt *given, int priority,
                   struct cause *cause)
 {
@@ -115,6 +127,8 @@ static int find_due(struct claim *claim, struct database *db, struct cause *caus
 
 /* ---- one message ---- */
 
+/* -1 with CAUSE_INVALID is a fault of this message alone, with any other cause one of the disk, which ends
+ * the whole claim (claim_one). */
 static int load_row(struct queued_message *message, struct database *db, bool *all_recipients, bool *due,
                     enum queue_state *state, struct cause *cause)
 {
@@ -146,6 +160,8 @@ static int load_row(struct queued_message *message, struct database *db, bool *a
         return 0;
 }
 
+/* Only those whose turn it is: others of the same message keep waiting for theirs. AMBIGUOUS ones were
+ * perhaps taken by a server; the message carries that word so that the reply is told with it. */
 static int load_recipients(struct queued_message *message, struct database *db, time_t until,
                            struct cause *cause)
 {
@@ -224,6 +240,8 @@ static int load_body(struct queued_message *message, struct database *db, struct
         return tried ? check_chunks(message, db, cause) : 0;
 }
 
+/* next_attempt is no later than now: what a person made due ahead of its time is due still when it is given
+ * back (`state = was`). */
 static int mark_recipients(const struct claim *claim, const struct queued_message *message,
                            struct database *db, struct cause *cause)
 {
@@ -238,6 +256,7 @@ static int mark_recipients(const struct claim *claim, const struct queued_messag
         return 0;
 }
 
+/* due = NULL takes the row out of the index of due messages: no other claim finds it. */
 static int mark_sending(const struct claim *claim, const struct queued_message *message, enum queue_state was,
                         struct database *db, struct cause *cause)
 {
@@ -297,7 +316,8 @@ static int nobody_now(struct claim *claim, uint64_t seq, struct database *db, st
                        : 1;
 }
 
-/* To those recipients that may have it now; takes the message over where there are any. */
+/* To those recipients that may have it now; takes the message over where there are any. maxPerRecipient is
+ * enforced at this gate and nowhere else. */
 static int hand_out(struct claim *claim, struct queued_message **message, enum queue_state was,
                     struct database *db, struct cause *cause)
 {

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What came of an attempt: states, replies and history of the recipients that were being sent; or that there
- * was none. */
+/*
+ * What came of an attempt: states, replies and history of the recipients that were being sent; or that there
+ * was none.
+ *
+ * One transaction has it all: recipients, the row of the message that follows from them, its history and the
+ * notice to its sender; so a crash leaves either the claim, which the next start takes up as "may arrive
+ * twice", or the whole result. These writes are stubborn (jobs.h): a full disk delays them, since a message
+ * that a server took must not be sent again for want of a few bytes.
+ */
 #include "daemon/store/queue_notice.h"
 
 struct settle {
@@ -18,6 +25,7 @@ struct settle {
         struct store_write write;
 };
 
+/* attempts counts what was said to servers and failures to reach them alike: back-off follows it. */
 static int settle_one(const struct settle *settle, const struct settled_recipient *recipient,
                       struct database *db, struct cause *cause)
 {
@@ -55,6 +63,7 @@ static int settle_all(const struct settle *settle, struct settled *out, struct d
         return 0;
 }
 
+/* The transaction was rolled back and runs again: what it had given out is taken back. */
 static void forget_notice(struct store_write *write)
 {
         struct settle *settle = container_of(write, struct settle, write);
@@ -62,6 +71,8 @@ static void forget_notice(struct store_write *write)
         settle->account[0] = settle->notice_id[0] = '\0';
 }
 
+/* A message of a deleted account is not there any more, which is no fault. One that failed is kept for a
+ * person, without an end to its lifetime. */
 static int settle_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct settle *settle = container_of(write, struct settle, write);
@@ -119,6 +130,7 @@ static void settle_done(struct store_write *write, const struct cause *cause)
         free(settle);
 }
 
+/* All is copied: the caller may free what it gave before the write has begun. */
 void queue_settle(const struct settlement *given, void (*done)(void *ctx, const struct cause *cause),
                   void *ctx)
 {
@@ -154,6 +166,7 @@ struct unclaim {
         struct store_write write;
 };
 
+/* As it was before the claim, to the last attempt's reply. */
 static int unclaim_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct unclaim *unclaim = container_of(write, struct unclaim, write);

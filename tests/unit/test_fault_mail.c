@@ -85,7 +85,8 @@ static void check_mails(unsigned count, const char *words)
 {
         ck_assert_uint_eq(server.messages, count);
         if (words)
-                ck_assert_msg(strstr(server.content, words) != NULL, "no \"%s\" in %s", words, server.content);
+                ck_assert_msg(strstr(server.content, words) != NULL, "no \"%s\" in %s", words,
+                              server.content);
 }
 
 /* ---- what is told ---- */
@@ -233,7 +234,8 @@ END_TEST
 START_TEST(a_day_has_so_many_mails)
 {
         for (unsigned i = 0; i < MAILS_A_DAY + 5; i++) {
-                kept_set_fault_told("plant", cause_kind(CAUSE_AUTHENTICATION)->name, 0); /* else the cause's own day */
+                kept_set_fault_told("plant", cause_kind(CAUSE_AUTHENTICATION)->name,
+                                    0); /* else the cause's own day */
                 account_report_ok(plant);
                 fails(plant, CAUSE_AUTHENTICATION);
                 pass(400);

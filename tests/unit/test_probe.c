@@ -89,7 +89,8 @@ START_TEST(all_goes_well)
         check_status(ACCOUNT_OK);
         net.verdict = &exempt;
         look_at_account();
-        check_told("resolve ok; connect ok; tls ok; certificate warning; login skipped; capabilities ok; ", true);
+        check_told("resolve ok; connect ok; tls ok; certificate warning; login skipped; capabilities ok; ",
+                   true);
 }
 END_TEST
 
@@ -98,8 +99,9 @@ START_TEST(in_clear_there_is_nothing_to_verify)
         set_number_property(PROP_USE_SSL, 0);
         set_number_property(PROP_USE_STARTTLS, 0);
         look_at_account();
-        check_told("resolve ok; connect ok; tls warning; certificate skipped; login skipped; capabilities ok; ",
-                   true);
+        check_told(
+                "resolve ok; connect ok; tls warning; certificate skipped; login skipped; capabilities ok; ",
+                true);
 }
 END_TEST
 
@@ -179,7 +181,8 @@ START_TEST(a_token_comes_first)
         ck_assert_uint_eq(told.done, 0);
         answer_token("t", 3600, CAUSE_NONE);
         pass(1);
-        check_told("token ok; resolve ok; connect ok; tls ok; certificate ok; login ok; capabilities ok; ", true);
+        check_told("token ok; resolve ok; connect ok; tls ok; certificate ok; login ok; capabilities ok; ",
+                   true);
 }
 END_TEST
 

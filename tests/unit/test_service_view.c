@@ -340,8 +340,10 @@ static void decided(unused_arg void *ctx, const struct cause *cause, unused_arg 
 
 static void approve_until(time_t until)
 {
-        struct pki pki = pki_make(&(struct pki_spec){
-                .cn = "mail.example.net", .san = "DNS:mail.example.net", .from_days = -3650, .to_days = 36500 });
+        struct pki pki = pki_make(&(struct pki_spec){ .cn = "mail.example.net",
+                                                      .san = "DNS:mail.example.net",
+                                                      .from_days = -3650,
+                                                      .to_days = 36500 });
         struct certificate leaf;
         struct verdict verdict = { .kind = VERDICT_CHALLENGE };
         char digits[65];
@@ -452,8 +454,8 @@ START_TEST(a_change_is_told_in_bounded_words)
         json_t *differences = json_array(), *ids = json_array();
 
         for (int i = 0; i < 100; i++) {
-                (void)json_array_append_new(differences, json_pack("{s:s, s:i, s:i}", "property", "port", "from",
-                                                                   i, "to", i + 1));
+                (void)json_array_append_new(differences, json_pack("{s:s, s:i, s:i}", "property", "port",
+                                                                   "from", i, "to", i + 1));
                 (void)json_array_append_new(ids, json_string("abc"));
         }
         scoped(scoped_free) char *words = audit_trail_differences(differences), *named = audit_trail_ids(ids);
