@@ -20,13 +20,12 @@
 #define LIMIT_UNTAGGED_IDLE    100000     /* untagged responses without progress */
 #define LIMIT_UIDL             70         /* RFC 1939 section 7: characters */
 #define LIMIT_LISTED           4000000    /* messages in one mailbox listing */
-#define LIMIT_LISTINGS \
-        (96 * MIB)         /* what the listings of all mailboxes hold at once; one of the longest takes 60 */
-#define LIMIT_NESTING   32 /* JSON values in one another */
-#define LIMIT_MISSING   10000 /* messages of one folder that a server does not hand out and we remember */
-#define LIMIT_HALVES    32    /* large messages of one account that came in part and may be gone on with */
-#define LIMIT_OUTPUT    (256 * KIB) /* bytes waiting to be sent on one connection, engine side */
-#define LIMIT_ADDRESSES 32          /* addresses tried for one host name */
+#define LIMIT_LISTINGS         (64 * MIB) /* what the listings of all mailboxes hold at once; the longest fits */
+#define LIMIT_NESTING          32         /* JSON values in one another */
+#define LIMIT_MISSING          10000 /* messages of one folder that a server does not hand out and we remember */
+#define LIMIT_HALVES           32 /* large messages of one account that came in part and may be gone on with */
+#define LIMIT_OUTPUT           (256 * KIB) /* bytes waiting to be sent on one connection, engine side */
+#define LIMIT_ADDRESSES        32          /* addresses tried for one host name */
 
 #define WIRE_PER_WAKE    (16 * KIB) /* read from one connection inside TLS before the loop turns, */
 #define RECORDS_PER_WAKE 16         /* or so many TLS records: a small one may cost most */

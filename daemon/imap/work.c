@@ -41,9 +41,12 @@ int imap_work_add(struct imap_session *session, uint32_t uid)
 
         if (work->count >= LIMIT_LISTED)
                 return -1;
-        if ((work->count & (work->count - 1)) == 0) /* full at each power of two */
-                work->items =
-                        new_resized(work->items, work->count ? work->count * 2 : 1, sizeof *work->items);
+        if ((work->count & (work->count - 1)) == 0) { /* full at each power of two */
+                size_t size = work->count ? work->count * 2 : 1;
+                work->items = new_resized(work->items, size, sizeof *work->items);
+                if (session->config.user->holds)
+                        session->config.user->holds(session->config.ctx, size * sizeof *work->items);
+        }
         work->items[work->count++] = (struct imap_wanted){ .uid = uid };
         return 0;
 }

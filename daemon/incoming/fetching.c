@@ -78,6 +78,7 @@ const struct mailbox_user fetching_mailbox_user = {
         .opened = fetching_on_opened,
         .not_opened = on_not_opened,
         .listed = fetching_on_listed,
+        .holds = fetching_on_holds,
         .nameless = fetching_on_nameless,
         .listed_all = fetching_on_listed_all,
         .message_begin = fetching_on_message_begin,

@@ -111,6 +111,18 @@ void fetching_poll_soon(struct fetching *fetching)
         try_at(fetching, loop_wall());
 }
 
+/* In several responses, each with a part of what is known, and by a server at fault any number of times. Of
+ * POP3 several messages may have that UIDL. */
+static bool listed_twice(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        struct mailbox_entry *last =
+                fetching->alone_count ? &fetching->alone[fetching->alone_count - 1] : NULL;
+
+        if (last && last->uid == entry->uid && entry->size > last->size)
+                last->size = entry->size;
+        return !entry->uidl[0];
+}
+
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         struct missing *row = find(fetching, entry);
@@ -118,8 +130,11 @@ bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *en
 
         if (!row)
                 return false;
+        bool twice = row->fresh && listed_twice(fetching, entry);
         row->fresh = true;
         again.missing = true;
+        if (twice || fetching->alone_count == LIMIT_MISSING)
+                return true;
         if (row->state != MISSING_GIVEN_UP && (fetching->try_all || missing_is_due(row, loop_wall())))
                 fetching_push(&fetching->alone, &fetching->alone_count, &fetching->alone_size, &again);
         else if (row->state != MISSING_GIVEN_UP)

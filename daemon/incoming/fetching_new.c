@@ -15,13 +15,6 @@ enum {
 
 #define OUR_UIDVALIDITY ((uint64_t)1 << 62)
 
-static int by_uid(const void *a, const void *b)
-{
-        const struct mailbox_entry *one = a, *two = b;
-
-        return one->uid < two->uid ? -1 : one->uid > two->uid;
-}
-
 void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (entry->size > fetching_most(fetching))
@@ -59,53 +52,35 @@ void fetching_begin_rounds(struct fetching *fetching)
                      fetching->wanted_count, halves_found, fetching);
 }
 
-static int by_key(const void *a, const void *b)
+static int by_row(const void *a, const void *b)
 {
-        uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
+        const struct listed_row *one = a, *two = b;
 
-        return one < two ? -1 : one > two;
-}
-
-/* By keys of 8 bytes: an entry is large, and the loop waits for this. */
-static void sort_listed(struct fetching *fetching)
-{
-        struct mailbox_entry *listed = new_zeroed(fetching->listed_size, sizeof *listed);
-        uint64_t *keys = new_zeroed(fetching->listed_count, sizeof *keys);
-
-        for (size_t i = 0; i < fetching->listed_count; i++)
-                keys[i] = (uint64_t)fetching->listed[i].uid << 32 | i;
-        qsort(keys, fetching->listed_count, sizeof *keys, by_key);
-        for (size_t i = 0; i < fetching->listed_count; i++)
-                listed[i] = fetching->listed[(uint32_t)keys[i]];
-        free(keys);
-        free(fetching->listed);
-        fetching->listed = listed;
+        return one->uid < two->uid ? -1 : one->uid > two->uid;
 }
 
 /* By ascending UID, each once: of a message that came in several responses each may have said something else.
  */
-static void order_listed(struct fetching *fetching)
+static void order_rows(struct fetching *fetching)
 {
+        struct listed_row *rows = fetching->rows;
         size_t kept = 0, ordered = 1;
 
-        while (ordered < fetching->listed_count &&
-               fetching->listed[ordered - 1].uid <= fetching->listed[ordered].uid)
+        while (ordered < fetching->row_count && rows[ordered - 1].uid <= rows[ordered].uid)
                 ordered++;
-        if (ordered < fetching->listed_count) /* not as servers do; sorting takes as much memory again */
-                sort_listed(fetching);
-        struct mailbox_entry *listed = fetching->listed;
-        for (size_t i = 0; i < fetching->listed_count; i++) {
-                struct mailbox_entry *same =
-                        kept && listed[kept - 1].uid == listed[i].uid ? &listed[kept - 1] : NULL;
+        if (ordered < fetching->row_count) /* not as servers do */
+                qsort(rows, fetching->row_count, sizeof *rows, by_row);
+        for (size_t i = 0; i < fetching->row_count; i++) {
+                struct listed_row *same = kept && rows[kept - 1].uid == rows[i].uid ? &rows[kept - 1] : NULL;
                 if (!same) {
-                        listed[kept++] = listed[i];
+                        rows[kept++] = rows[i];
                         continue;
                 }
-                same->size = listed[i].size > same->size ? listed[i].size : same->size;
-                same->seen |= listed[i].seen;
-                same->deleted |= listed[i].deleted;
+                same->size = rows[i].size > same->size ? rows[i].size : same->size;
+                same->seen |= rows[i].seen;
+                same->deleted |= rows[i].deleted;
         }
-        fetching->listed_count = kept;
+        fetching->row_count = kept;
 }
 
 bool fetching_skips_all(const struct fetching *fetching)
@@ -116,11 +91,36 @@ bool fetching_skips_all(const struct fetching *fetching)
 /* Of a mailbox with more messages than we hold at once the lowest UIDs are dealt with first. */
 static void keep_lowest(struct fetching *fetching)
 {
-        order_listed(fetching);
-        if (fetching->listed_count <= LISTED_AT_ONCE)
+        order_rows(fetching);
+        if (fetching->row_count <= LISTED_AT_ONCE)
                 return;
-        fetching->listed_count = LISTED_AT_ONCE;
+        fetching->row_count = LISTED_AT_ONCE;
         fetching->more = true;
+}
+
+static void list_row(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        if (fetching->more && entry->uid > fetching->rows[LISTED_AT_ONCE - 1].uid)
+                return;
+        if (fetching->row_count == fetching->row_size) {
+                fetching->row_size = fetching->row_size ? 2 * fetching->row_size : 256;
+                fetching->rows = new_resized(fetching->rows, fetching->row_size, sizeof *fetching->rows);
+        }
+        fetching->rows[fetching->row_count++] = (struct listed_row){
+                .uid = entry->uid, .seen = entry->seen, .deleted = entry->deleted, .size = entry->size
+        };
+        if (fetching->row_count == 2 * LISTED_AT_ONCE)
+                keep_lowest(fetching);
+}
+
+void fetching_on_holds(void *ctx, size_t bytes)
+{
+        struct fetching *fetching = *(struct fetching **)ctx;
+
+        if (!fetching)
+                return;
+        fetching->session_holds = bytes;
+        fetching_count_list(fetching);
 }
 
 void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count)
@@ -141,15 +141,17 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
                                 fetching->highest = entries[i].uid;
                         continue;
                 }
-                if (fetching->more && entries[i].uid > fetching->listed[LISTED_AT_ONCE - 1].uid)
-                        continue;
-                fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size,
-                              &entries[i]);
-                if (fetching->listed_count == 2 * LISTED_AT_ONCE)
-                        keep_lowest(fetching);
+                list_row(fetching, &entries[i]);
         }
         if (fetching)
                 fetching_count_list(fetching);
+}
+
+static int by_uid(const void *a, const void *b)
+{
+        const struct mailbox_entry *one = a, *two = b;
+
+        return one->uid < two->uid ? -1 : one->uid > two->uid;
 }
 
 static bool is_known(const struct fetching *fetching, const struct mailbox_entry *entry)
@@ -165,16 +167,17 @@ static void listed_imap(struct fetching *fetching)
                 fetching->highest = fetching->after;
         for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
                 fetching_want(fetching, &fetching->back[i]);
-        for (size_t i = 0; i < fetching->listed_count; i++) {
-                const struct mailbox_entry *entry = &fetching->listed[i];
-                if (entry->uid > fetching->highest)
-                        fetching->highest = entry->uid;
-                if (!entry->deleted && !(fetching->unseen_only && entry->seen) &&
-                    !is_known(fetching, entry) && !fetching_is_missing(fetching, entry))
-                        fetching_want(fetching, entry);
+        for (size_t i = 0; i < fetching->row_count; i++) {
+                const struct listed_row *row = &fetching->rows[i];
+                struct mailbox_entry entry = { .uid = row->uid, .size = row->size, .seen = row->seen };
+                if (row->uid > fetching->highest)
+                        fetching->highest = row->uid;
+                if (!row->deleted && !(fetching->unseen_only && row->seen) && !is_known(fetching, &entry) &&
+                    !fetching_is_missing(fetching, &entry))
+                        fetching_want(fetching, &entry);
         }
-        free(take(fetching->listed));
-        fetching->listed_count = fetching->listed_size = 0;
+        free(take(fetching->rows));
+        fetching->row_count = fetching->row_size = 0;
         fetching_begin_rounds(fetching);
 }
 
@@ -233,6 +236,7 @@ void fetching_on_listed_all(void *ctx)
 
         if (!fetching)
                 return;
+        fetching->session_holds = 0;
         if (fetching->checking) {
                 fetching->checking = false;
                 fetching_end_gone(fetching);
@@ -247,7 +251,8 @@ void fetching_on_listed_all(void *ctx)
 void fetching_list_more(struct fetching *fetching)
 {
         fetching->windows++;
-        fetching->listed_count = fetching->wanted_count = fetching->left_count = fetching->next = 0;
+        fetching->listed_count = fetching->row_count = 0;
+        fetching->wanted_count = fetching->left_count = fetching->next = 0;
         fetching->expected = fetching->round = 0;
         free(take(fetching->wanted));
         fetching->wanted_size = 0;

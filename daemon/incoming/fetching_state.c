@@ -94,6 +94,7 @@ static void destroy(struct fetching *fetching)
         fetching_forget_list(fetching);
         free(fetching->folder);
         free(fetching->listed);
+        free(fetching->rows);
         uidl_set_clear(&fetching->uidls);
         free(fetching->wanted);
         free(fetching->tell);
@@ -142,15 +143,16 @@ bool fetching_answered(struct fetching *fetching)
 static void forget_list(struct fetching *fetching)
 {
         free(take(fetching->listed));
+        free(take(fetching->rows));
         uidl_set_clear(&fetching->uidls);
         free(take(fetching->wanted));
         free(take(fetching->wants));
         free(take(fetching->alone));
         fetching->alone_count = fetching->alone_size = fetching->alone_next = 0;
         fetching->round = 0;
-        fetching->listed_count = fetching->listed_size = 0;
+        fetching->listed_count = fetching->listed_size = fetching->row_count = fetching->row_size = 0;
+        fetching->wanted_count = fetching->wanted_size = fetching->next = fetching->expected = 0;
         fetching_count_list(fetching);
-        fetching->wanted_count = fetching->next = fetching->expected = 0;
 }
 
 void fetching_finish(struct fetching *fetching, const struct cause *cause)

@@ -10,6 +10,13 @@
 /* What became of a message that was asked for. */
 enum want { WANT_OPEN, WANT_HERE, WANT_REFUSED, WANT_GONE };
 
+/* A message of an IMAP folder while it is listed: no larger than it must be, for there may be many. */
+struct listed_row {
+        uint32_t uid;
+        bool seen, deleted;
+        uint64_t size;
+};
+
 struct fetching {
         struct account *account;
         struct session *session;
@@ -28,8 +35,11 @@ struct fetching {
         bool skipped_last;        /* and it was when that began */
         size_t moved;             /* POP3: messages that have come under another UIDL */
         struct fetched_cursor cursor;
-        struct mailbox_entry *listed; /* as the server lists them */
+        struct mailbox_entry *listed; /* POP3: as the server lists them */
         size_t listed_count, listed_size;
+        struct listed_row *rows; /* IMAP: likewise */
+        size_t row_count, row_size;
+        size_t session_holds;         /* bytes of the list that is coming in */
         bool more;                    /* there are more above those; they are listed anew after these */
         uint32_t after;               /* the present list is of those above this UID or number */
         struct mailbox_entry *wanted; /* new ones, in order */
@@ -134,6 +144,7 @@ void fetching_read_cursor(struct fetching *fetching);
 
 void fetching_on_opened(void *ctx, const struct mailbox_info *info);
 void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t count);
+void fetching_on_holds(void *ctx, size_t bytes);
 void fetching_on_listed_all(void *ctx);
 
 /* To be fetched, or left as too large. */

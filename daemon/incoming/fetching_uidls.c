@@ -87,12 +87,15 @@ void fetching_list_uidl(struct fetching *fetching, const struct mailbox_entry *e
         } else if (fetching->more) {
                 uidl_set_add(&fetching->uidls, entry->uidl);
         } else {
+                if (!fetching_skips_all(fetching) && fetching->listed_count == HELD) {
+                        hold_digests_only(fetching);
+                        uidl_set_add(&fetching->uidls, entry->uidl);
+                        return;
+                }
                 fetching_push(&fetching->listed, &fetching->listed_count, &fetching->listed_size, entry);
                 if (fetching_skips_all(fetching) && fetching->listed_count >= SKIPPED_AT_ONCE &&
                     !fetching->skipping)
                         skip_all(fetching);
-                else if (!fetching_skips_all(fetching) && fetching->listed_count > HELD)
-                        hold_digests_only(fetching);
         }
 }
 

@@ -12,12 +12,15 @@ static struct {
         size_t held; /* bytes; without those that end */
 } listings;
 
+/* All that is as long as the server's list may be. */
 static size_t held_by(const struct fetching *fetching)
 {
-        size_t sizes = fetching->pop3 ? fetching->uidls.count * sizeof(uint32_t) : 0; /* in the session */
+        size_t entries = fetching->listed_size + fetching->wanted_size + fetching->left_size +
+                         fetching->tell_size + fetching->known_size + fetching->back_size +
+                         fetching->alone_size + fetching->not_told_size;
 
-        return fetching->listed_size * sizeof *fetching->listed +
-               fetching->uidls.size * sizeof *fetching->uidls.digests + sizes;
+        return entries * sizeof(struct mailbox_entry) + fetching->row_size * sizeof *fetching->rows +
+               fetching->uidls.size * sizeof *fetching->uidls.digests + fetching->session_holds;
 }
 
 static void leave(struct fetching *fetching)

@@ -121,9 +121,10 @@ static uint32_t listed_number(struct pop3_session *session, const char **at)
 }
 
 /* A server that names a few high numbers only must not make us hold as much as one that names all. */
-static bool has_place(struct pop3_listing *listing, uint32_t number, uint32_t exists)
+static bool has_place(struct pop3_session *session, uint32_t number)
 {
-        size_t likely = exists > listing->lines ? exists : listing->lines;
+        struct pop3_listing *listing = &session->listing;
+        size_t likely = session->exists > listing->lines ? session->exists : listing->lines;
 
         if (number <= listing->size)
                 return true;
@@ -137,6 +138,8 @@ static bool has_place(struct pop3_listing *listing, uint32_t number, uint32_t ex
         listing->sizes = new_resized(listing->sizes, size, sizeof *listing->sizes);
         memset(listing->sizes + listing->size, 0, (size - listing->size) * sizeof *listing->sizes);
         listing->size = size;
+        if (session->config.user->holds)
+                session->config.user->holds(session->config.ctx, size * sizeof *listing->sizes);
         return true;
 }
 
@@ -147,7 +150,7 @@ static void list_line(struct pop3_session *session, const char *text, size_t len
         uint32_t number = listed_number(session, &at);
         uint64_t size;
 
-        if (number && take_number(&at, UINT64_MAX, &size) && has_place(listing, number, session->exists)) {
+        if (number && take_number(&at, UINT64_MAX, &size) && has_place(session, number)) {
                 listing->sizes[number - 1] = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
                 if (number > listing->count)
                         listing->count = number;

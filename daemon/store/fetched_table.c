@@ -19,6 +19,7 @@ struct fetched {
         uint32_t uid;
         uint64_t most;
         struct mailbox_entry *entries; /* given, or found */
+        bool lent;                     /* they are the asker's */
         size_t count;
         bool *known, *untold; /* for each entry */
         size_t next;          /* the first that is not yet looked for */
@@ -55,7 +56,8 @@ static void fetched_free(struct fetched *fetched)
 {
         free(fetched->account);
         free(fetched->folder);
-        free(fetched->entries);
+        if (!fetched->lent)
+                free(fetched->entries);
         free(fetched->missing);
         free(fetched->known);
         free(fetched->untold);
@@ -286,8 +288,12 @@ void fetched_uidls(const char *account, const struct mailbox_entry *entries, siz
                                 const struct cause *cause),
                    void *ctx)
 {
-        struct fetched *fetched = fetched_new(account, "", entries, count);
+        struct fetched *fetched = fetched_new(account, "", NULL, 0);
 
+        free(fetched->entries);
+        fetched->entries = (struct mailbox_entry *)entries;
+        fetched->count = count;
+        fetched->lent = true;
         fetched->most = most;
         fetched->known = new_zeroed(count + 1, sizeof *fetched->known);
         fetched->untold = new_zeroed(count + 1, sizeof *fetched->untold);

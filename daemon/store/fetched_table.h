@@ -31,8 +31,8 @@ void fetched_cursor(const char *account, const char *folder, uint64_t uidvalidit
                                  const struct cause *cause),
                     void *ctx);
 /* Which of these UIDLs are known: a bool for each. One that was left as too large is not, when its size was
- * at most `most`. Entries are copied. Known ones that were not yet told to the server (delete policy) have
- * untold set. */
+ * at most `most`. The entries stay as they
+ * are until then. Known ones that were not yet told to the server (delete policy) have untold set. */
 void fetched_uidls(const char *account, const struct mailbox_entry *entries, size_t count, uint64_t most,
                    void (*done)(void *ctx, const bool *known, const bool *untold, size_t count,
                                 const struct cause *cause),

@@ -58,6 +58,9 @@ struct mailbox_user {
         /* A part of the list (called any number of times), then listed_all. IMAP: the same UID may come
          * again, each time with something else of what is known of it (size 0: it is not). */
         void (*listed)(void *ctx, const struct mailbox_entry *entries, size_t count);
+        /* So many bytes the session itself holds of the list that is coming in: whenever that has become
+         * more; it is nothing again at listed_all. May be NULL. */
+        void (*holds)(void *ctx, size_t bytes);
         /* Before that, of a list of all: so many are there without an id (POP3), or in no list. May be NULL.
          */
         void (*nameless)(void *ctx, size_t count);

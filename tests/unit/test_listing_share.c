@@ -89,6 +89,55 @@ START_TEST(what_is_over_is_not_counted)
 }
 END_TEST
 
+START_TEST(all_that_is_held_counts)
+{
+        struct fetching *one = &looks[0];
+
+        one->wanted_size = one->left_size = 16;
+        one->row_size = 64;
+        fetching_count_list(one);
+        ck_assert_uint_eq(listings.held, 32 * sizeof(struct mailbox_entry) + 64 * sizeof(struct listed_row));
+        one->wanted_size = one->left_size = one->row_size = 0;
+        one->session_holds = 8000;
+        fetching_count_list(one);
+        ck_assert_uint_eq(listings.held, 8000);
+        hold(1, 8000); /* 64000 more */
+        loop_turn();
+        ck_assert(looks[1].finished && !one->finished);
+}
+END_TEST
+
+/* One that was missing and is listed any number of times is asked for once. */
+START_TEST(what_is_missing_is_held_once)
+{
+        struct missing rows[] = { { .entry.uid = 4, .state = MISSING_TOLD },
+                                  { .entry.uid = 7, .state = MISSING_TOLD } };
+        struct fetching *one = &looks[0];
+        struct mailbox_entry entry = { .uid = 7 };
+
+        one->missing = rows;
+        one->missing_count = 2;
+        one->try_all = true;
+        for (int i = 0; i < 1000; i++) {
+                entry.size = i == 1 ? 60 : 0;
+                ck_assert(fetching_sort_out(one, &entry));
+        }
+        ck_assert_uint_eq(one->alone_count, 1);
+        ck_assert_uint_eq(one->alone[0].size, 60);
+        entry.uid = 5;
+        ck_assert(!fetching_sort_out(one, &entry));
+        (void)strcpy(rows[1].entry.uidl, "same");
+        (void)strcpy(entry.uidl, "same");
+        one->missing++;
+        one->missing_count = 1;
+        for (entry.uid = 1; entry.uid < 2 * LIMIT_MISSING; entry.uid++)
+                ck_assert(fetching_sort_out(one, &entry));
+        ck_assert_uint_eq(one->alone_count, LIMIT_MISSING);
+        free(take(one->alone));
+        one->missing = NULL;
+}
+END_TEST
+
 int main(void)
 {
         TCase *tests = tcase_create("listings");
@@ -96,6 +145,8 @@ int main(void)
         tcase_add_checked_fixture(tests, open_all, close_all);
         tcase_add_test(tests, the_longest_gives_way);
         tcase_add_test(tests, what_is_over_is_not_counted);
+        tcase_add_test(tests, all_that_is_held_counts);
+        tcase_add_test(tests, what_is_missing_is_held_once);
         Suite *suite = suite_create("listing_share");
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
