@@ -179,6 +179,10 @@ int properties_apply(struct property_values *values, const json_t *object, struc
  */
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems) must_use;
+/* properties_apply(), then properties_check(). Where a value was refused, of the rules only those about
+ * useSsl, useStartTls and port that do not rest on it: all that is known to be wrong is told at once. */
+int properties_take(struct property_values *values, const struct property_values *old, const json_t *request,
+                    struct causes *problems) must_use;
 /* Whether an account of that kind may have the word: an outgoing one has transport smtp, the others the rest.
  */
 bool property_word_fits(const struct property *property, const char *word, enum account_kind kind);

@@ -25,6 +25,15 @@ static uint16_t table_port(const struct property_values *values)
                              prop_bool(values, PROP_USE_STARTTLS));
 }
 
+/* One of the problems from `first` on is about that property. */
+static bool is_named(const struct causes *problems, size_t first, const char *property)
+{
+        for (size_t i = first; i < problems->count; i++)
+                if (same_text(problems->items[i].property, property))
+                        return true;
+        return false;
+}
+
 static int check_switches(const struct property_values *values, const struct property_values *old,
                           const json_t *request, struct causes *problems)
 {
@@ -79,7 +88,10 @@ static int check_present(const struct property_values *values, struct causes *pr
                 struct cause *problem = causes_add(problems);
                 result = cause_about(problem, CAUSE_INVALID, property->name, "%s is missing: %s",
                                      property->name, property->help);
-                cause_remedy(problem, "say %s=...", property->name);
+                if (property_id(property) == PROP_TRANSPORT) /* smtp is the default of those that send */
+                        cause_remedy(problem, "say transport=imap or transport=pop3");
+                else
+                        cause_remedy(problem, "say %s=...", property->name);
         }
         return result;
 }
@@ -251,6 +263,22 @@ int properties_check(const struct property_values *values, const struct property
         bad |= check_filing(values, problems);
         bad |= check_sender_policy(values, problems);
         return bad ? -1 : 0;
+}
+
+int properties_take(struct property_values *values, const struct property_values *old, const json_t *request,
+                    struct causes *problems)
+{
+        size_t first = problems->count;
+
+        if (properties_apply(values, request, problems) == 0)
+                return properties_check(values, old, request, problems);
+        /* What a value that was refused has no part in is told beside it. */
+        if (is_named(problems, first, switch_names[0]) || is_named(problems, first, switch_names[1]))
+                return -1;
+        (void)check_switches(values, old, request, problems);
+        if (!is_named(problems, first, "port"))
+                (void)check_port(values, old, request, problems);
+        return -1;
 }
 
 static void warn(json_t *list, char *sentence)

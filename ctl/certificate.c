@@ -111,12 +111,12 @@ static void show_better_way(const json_t *entry)
         if (!issuer)
                 return;
         scoped(scoped_free) char *name = json_words(json_at(certificate, "issuer"));
-        if (own)
-                puts("Better than approving it: a certificate from an issuer of yours on that server, and "
-                     "here");
-        else
-                printf("Better than approving it: get the certificate of its issuer (%s), and\n", name);
-        puts("  emailsecctl trust import FILE\n");
+        scoped(scoped_free) char *words =
+                own ? copy_text("Better than approving it: a certificate from an issuer of yours on that "
+                                "server, and here")
+                    : text_of("Better than approving it: get the certificate of its issuer (%s), and", name);
+        show_prose(0, words);
+        puts("\n  emailsecctl trust import FILE\n");
 }
 
 static void show_errors(const json_t *entry)

@@ -77,7 +77,7 @@ int run_allowed_list(struct tool *tool)
                 { "PINS", "pins", NULL, 0 },
                 { "NEEDLESS", "needless", NULL, 0 },
                 { "EXPIRES", "expires", date_words, 0 },
-                { "DECIDED BY", "decidedBy", NULL, 0 },
+                { "DECIDED BY", "decidedBy", NULL, COLUMN_BELOW },
         };
         return list_entries(tool, tool_option(tool, "state"), true, columns, count_of(columns),
                             "There are no Allowed Hosts.");

@@ -191,7 +191,11 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
 static int prepare(const struct tool *tool, struct tool_submission *submission, struct cause *cause)
 {
         scoped(buf_free) struct buf input = BUF_WITH_MAX(LIMIT_DRAFT);
-        if (submission_read(&input, tool_word(tool, 0), false, cause))
+        const char *file = tool_word(tool, 0);
+        if (term_input() && (!file || same_text(file, "-")))
+                term_note(tool,
+                          "The message is read from the terminal; Ctrl-D at the begin of a line ends it.");
+        if (submission_read(&input, file, false, cause))
                 return -1;
         draft_mend_front(&input);
         return find_recipients(tool, &input, submission->recipients, cause) ||
@@ -231,34 +235,52 @@ static const char *words_of(const json_t *message, const char *state)
 }
 
 /* What a message waits for; once it is final, that it is. */
-static void tell_state(const struct tool *tool, const json_t *message)
+static char *state_line(const json_t *message)
 {
         const char *state = json_text(message, "state"), *why = words_of(message, state);
         const json_t *next = json_at(message, "nextAttempt");
         scoped(scoped_free) char *time = json_is_string(next) ? date_words(next) : NULL;
         bool later = time && !same_text(state, "sending") && !same_text(state, "queued");
 
-        term_note(tool, "%s%s%s%s%s", state, later ? " until " : "", later ? time : "", why[0] ? ": " : "",
-                  why);
+        return text_of("%s%s%s%s%s", state, later ? " until " : "", later ? time : "", why[0] ? ": " : "",
+                       why);
+}
+
+struct waited {
+        json_t *message;
+        char *told; /* the last line: attempts that end alike are told once */
+};
+
+static void waited_done(struct waited *waited)
+{
+        json_decref(waited->message);
+        free(waited->told);
 }
 
 static int hear_state(struct tool *tool, const json_t *answer, void *arg)
 {
-        json_t **last = arg, *message = json_object_get(answer, "message");
+        struct waited *waited = arg;
+        json_t *message = json_object_get(answer, "message");
         const char *state = json_text(message, "state");
-        json_decref(*last);
-        *last = json_incref(message);
-        if (!same_text(state, "failed") && !same_text(state, "held")) /* these are told in full */
-                tell_state(tool, message);
+        json_decref(waited->message);
+        waited->message = json_incref(message);
+        if (same_text(state, "failed") || same_text(state, "held")) /* these are told in full */
+                return EXIT_DONE;
+        char *line = state_line(message);
+        if (!waited->told || !same_text(line, waited->told))
+                term_note(tool, "%s", line);
+        free(waited->told);
+        waited->told = line;
         return EXIT_DONE;
 }
 
 static int wait_until_sent(struct tool *tool, const char *id)
 {
-        scoped(scoped_json) json_t *message = NULL;
-        int status = call_stream(tool, EMAIL("WaitMessage"), parameters_of("id", id), hear_state, &message);
+        scoped(waited_done) struct waited waited = { 0 };
+        int status = call_stream(tool, EMAIL("WaitMessage"), parameters_of("id", id), hear_state, &waited);
         if (status)
                 return status;
+        const json_t *message = waited.message;
         const char *state = json_text(message, "state");
         if (tool->json)
                 show_json(message);

@@ -11,7 +11,7 @@
 
 #define MOST_LISTED  12 /* accounts that work and have a line each; of more only the names */
 #define MOST_ADVICE  20
-#define STATUS_WIDTH 10
+#define STATUS_WIDTH 11 /* the longest word, "connecting", and a blank */
 
 /* Worst first. */
 static const struct state {
@@ -300,7 +300,7 @@ static void show_counts(const json_t *status)
         printf("queue: %lld waiting, %lld of them held; %lld failed\n", (long long)status_waiting(queue),
                held, failed);
         const json_t *smtp = json_at(status, "submission");
-        if (smtp)
+        if (json_is_object(smtp)) /* null: nothing listens */
                 printf("submission by SMTP: %lld client%s there, %lld accepted, %lld refused\n",
                        (long long)json_number(smtp, "clients"), json_number(smtp, "clients") == 1 ? "" : "s",
                        (long long)json_number(smtp, "accepted"), (long long)json_number(smtp, "refused"));
@@ -466,6 +466,19 @@ static void show_tls(const json_t *account)
         sheet_format("tls", "%s, %s\n%s", json_text(tls, "version"), json_text(tls, "cipher"), identity);
 }
 
+/* Where it connects, and how that is secured. */
+static void show_server(const json_t *account)
+{
+        long long port = json_number(account, "port"); /* 0: the usual one */
+        const char *secured = json_flag(account, "useSsl")        ? ", useSsl"
+                              : json_flag(account, "useStartTls") ? ", useStartTls"
+                                                                  : "";
+        if (port)
+                sheet_format("server", "%s port %lld%s", json_text(account, "hostname"), port, secured);
+        else
+                sheet_format("server", "%s%s", json_text(account, "hostname"), secured);
+}
+
 /* The sheet of one account: how it is, not how it is set (that is `account show`). */
 void status_show_account(const json_t *account)
 {
@@ -483,7 +496,7 @@ void status_show_account(const json_t *account)
         show_cause(NULL, account, false);
         sheet_value("so far", account, "statusText");
         sheet_value("kind", account, "kind");
-        sheet_value("server", account, "hostname");
+        show_server(account);
         if (json_is_true(json_at(account, "default")))
                 sheet_format("default", "mail that names no account goes out here");
         show_tls(account);

@@ -245,8 +245,7 @@ static void begin_set(struct change *change)
         struct causes problems = { 0 };
 
         properties_copy(&change->values, &account->values);
-        if (properties_apply(&change->values, change->request, &problems) < 0 ||
-            properties_check(&change->values, &account->values, change->request, &problems) < 0) {
+        if (properties_take(&change->values, &account->values, change->request, &problems) < 0) {
                 refuse(change, &problems);
         } else {
                 scoped(scoped_free) char *path = account_file_path(account->name);

@@ -50,8 +50,8 @@ void account_values_of(struct property_values *values, const char *name, const c
                             name ? name : "");
         free(values->of[PROP_NAME].text);
         values->of[PROP_NAME].text = copy_text(name ? name : "");
-        if (properties_apply(values, request, problems) < 0 || problems->count ||
-            properties_check(values, NULL, request, problems) < 0)
+        if ((problems->count ? properties_apply(values, request, problems)
+                             : properties_take(values, NULL, request, problems)) < 0)
                 return; /* with problems */
 }
 

@@ -110,9 +110,7 @@ static void check_one(struct applying *apply, const char *name, const char *kind
                         cause_about(causes_add(&apply->problems), CAUSE_INVALID, "kind",
                                     "\"%s\" is not outgoing or incoming", kind ? kind : "");
         }
-        bool fits =
-                properties_apply(values, wanted, &apply->problems) == 0 &&
-                properties_check(values, account ? &account->values : NULL, wanted, &apply->problems) == 0;
+        bool fits = properties_take(values, account ? &account->values : NULL, wanted, &apply->problems) == 0;
         for (size_t i = before; !fits && i < apply->problems.count; i++)
                 cause_prefix(&apply->problems.items[i], "account %s: ", name);
 }

@@ -407,7 +407,10 @@ static char *poll_text(const struct poll_result *result, const struct account *a
         if (sent || failed)
                 return text_of("sent %llu message%s, %llu failed%s%s", sent, sent == 1 ? "" : "s", failed,
                                left_here ? "; " : "", left_here ? left_here : "");
-        return copy_text(left_here ? left_here : "there was nothing new");
+        const char *nothing = account && account_is_outgoing(account)
+                                      ? "nothing waits to be sent; the account works"
+                                      : "there was nothing new";
+        return copy_text(left_here ? left_here : nothing);
 }
 
 /* Counters and times are on disk as well now, or cannot get there. */

@@ -153,8 +153,7 @@ static char *warn_of_exemption(const struct account *account)
         if (!account->has_tls || !secured || !same_text(account->tls.verified_by, "allowedHost"))
                 return NULL;
         return copy_text("encrypted, identity by exemption: import the root certificate (emailsecctl trust "
-                         "import FILE), then "
-                         "delete the exemption");
+                         "import FILE), then: emailsecctl allowed prune");
 }
 
 static char *warn_of_expunge(const struct account *account)

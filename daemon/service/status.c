@@ -86,6 +86,25 @@ static void advise_flood(json_t *advice, const struct account *account)
                (long long)kept_number(account->name, KEPT_NUMBER_GATHERED), account->name);
 }
 
+/* An account that was added and not finished. */
+static void advise_secret(json_t *advice, const struct account *account)
+{
+        const struct property_values *values = &account->values;
+
+        if (account->status != ACCOUNT_CONNECTING || !secret_is_missing(values))
+                return;
+        if (!prop_fetches_tokens(values))
+                advise(advice, "%s: no password is stored: emailsecctl account password %s", account->name,
+                       account->name);
+        else if (prop_is(values, WORD_DEVICE))
+                advise(advice, "%s: nobody has agreed at its provider yet: emailsecctl account authorize %s",
+                       account->name, account->name);
+        else
+                advise(advice,
+                       "%s: no token is stored: emailsecctl account password %s --secret oauthRefreshToken",
+                       account->name, account->name);
+}
+
 static void advise_account(json_t *advice, const struct account *account)
 {
         switch (account->status) {
@@ -104,6 +123,7 @@ static void advise_account(json_t *advice, const struct account *account)
                 advise_waiting(advice, account);
                 break;
         }
+        advise_secret(advice, account);
         advise_flood(advice, account);
         json_t *warnings = account_warnings(account);
         size_t index;

@@ -44,10 +44,12 @@ static int check_fingerprint(const struct entry *entry, const struct allowed_dec
                 same++;
         int shown = same + 8 > FINGERPRINT_MIN ? same + 8
                                                : FINGERPRINT_MIN; /* as far as the digits that differ */
-        return cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
-                           "entry %s is about the certificate %.*s%s, not %.*s%s: digit %d differs",
-                           entry->id, shown, own, shown < 64 ? "..." : "", shown, digits,
-                           shown < (int)strlen(digits) ? "..." : "", same + 1);
+        cause_about(cause, CAUSE_FINGERPRINT, "fingerprint",
+                    "entry %s is about the certificate %.*s%s, not %.*s%s: digit %d differs", entry->id,
+                    shown, own, shown < 64 ? "..." : "", shown, digits,
+                    shown < (int)strlen(digits) ? "..." : "", same + 1);
+        cause_remedy(cause, "look at the certificate again: emailsecctl challenge show %s", entry->id);
+        return -1;
 }
 
 /* What came after the person looked is not approved unseen. */

@@ -86,7 +86,8 @@ static struct entry *lookup_host_port(const char *text, struct cause *cause)
         }
         if (!found) {
                 cause_set(cause, CAUSE_NOT_FOUND, "no challenge waits for %s:%u", host, port);
-                cause_remedy(cause, "emailsecctl challenge list");
+                cause_remedy(cause, "emailsecctl challenge list; what was decided on has an id: emailsecctl "
+                                    "allowed list");
         }
         return found;
 }

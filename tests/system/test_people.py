@@ -198,7 +198,7 @@ def test_a_fingerprint_mistyped(person, good):
     mail = Mail(person, good(kind="self-signed"))
     mail.becomes("challenge")
     challenge = person.station.json("challenge", "list")[0]["id"]
-    person.sees(f"challenge accept {challenge} --fingerprint {'ab' * 32}", "what to do:", "challenge", code=1)
+    person.sees(f"challenge accept {challenge} --fingerprint {'ab' * 32}", "digit 1 differs", f"emailsecctl challenge show {challenge[:12]}", code=1)
     person.sees(f"challenge accept {challenge} --fingerprint yes", "16 or more", code=2)
 
 
@@ -230,6 +230,14 @@ def test_no_password(person, good):
     person.sees("status", "no password is stored", "what to do: emailsecctl account password office")
     person("account password office", stdin=letters.PASSWORD + "\n", code=0)
     mail.goes()
+
+
+def test_an_account_that_was_added_only(person, good):
+    Mail(person, good(), password=None)
+    person.sees("status", "office: no password is stored: emailsecctl account password office")
+    person.sees("status office", "127.0.0.1 port", "useSsl")
+    person("account password office", stdin=letters.PASSWORD + "\n", code=0)
+    assert "no password is stored" not in person("status").said
 
 
 def test_a_wrong_password(person, good):
@@ -375,7 +383,10 @@ def test_a_sender_that_is_missing(person, good):
     ("account add outgoing office hostname=mail.example password=x", ("emailsecctl account password",), 1),
     ("account add outgoing office hostname=mail.example useStartTls=true", ("say useSsl=false too",), 1),
     ("account add outgoing office hostname=mail.example port=465 pollRat=5", ("did you mean pollRate",), 1),
-    ("account add incoming orders hostname=mail.example", ("transport is missing", "say transport="), 1),
+    ("account add incoming orders hostname=mail.example", ("transport is missing", "say transport=imap or transport=pop3"), 1),
+    ("account add outgoing office hostname=mail.example port=70000 pollRat=5 useStartTls=true",
+     ("did you mean pollRate", "port must be", "say useSsl=false too"), 1),
+    ("account add outgoing office hostname=mail.example useSsl=maybe useStartTls=true", ("useSsl",), 1),
     ("account show offcie", ("there is no account", "emailsecctl account list"), 1),
     ("queue show nosuch", ("queue",), 1),
     ("queue list --state broken", ("no state of a message", "say one of: queued, ", "failed"), 1),
@@ -396,7 +407,8 @@ def test_somebody_without_the_right(person):
 # ---- the daemon ----
 
 def test_no_account_yet(person):
-    person.sees("status", "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST", code=0)
+    said = person.sees("status", "there is no account yet: emailsecctl account add outgoing NAME hostname=HOST", code=0)
+    assert "submission by SMTP" not in said  # nothing listens
     person.sees("", "there is no account yet", code=0)
 
 
