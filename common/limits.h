@@ -44,13 +44,14 @@
 #define LIMIT_TRUST_FILE        (16 * MIB)
 
 /* control socket; what one user may have of it, and all of them, is in daemon/control/budget.c */
-#define LIMIT_FRAME       (16 * MIB) /* one Varlink message */
-#define LIMIT_CALL        (64 * KIB) /* a call, unless the table of methods gives it more */
-#define LIMIT_CALL_VALUES 4096       /* JSON values in it, likewise */
-#define LIMIT_CLOSERS     16         /* files of clients whose close hangs */
-#define LIMIT_FRAME_FDS   4          /* file descriptors with one message */
-#define LIMIT_PROBLEMS    64         /* bad properties told of one request */
-#define LIMIT_USERNAMES   512 /* names of local users being looked up; who comes after them goes without */
+#define LIMIT_FRAME         (16 * MIB) /* one Varlink message */
+#define LIMIT_CALL          (64 * KIB) /* a call, unless the table of methods gives it more */
+#define LIMIT_CALL_VALUES   4096       /* JSON values in it, likewise */
+#define LIMIT_CLOSERS       16         /* files of clients whose close hangs, */
+#define LIMIT_WAITING_FILES 4096       /* and those that wait for the end of one of them */
+#define LIMIT_FRAME_FDS     4          /* file descriptors with one message */
+#define LIMIT_PROBLEMS      64         /* bad properties told of one request */
+#define LIMIT_USERNAMES     512 /* names of local users being looked up; who comes after them goes without */
 #define LIMIT_CLIENT_OUTPUT \
         (64 * MIB) /* one reply; a client has one that it has not read, or few small ones */
 #define LIMIT_CLIENT_UNREAD \

@@ -62,7 +62,9 @@ static void free_client(void *ctx)
         for (size_t i = 0; i < client->out_fd_count; i++)
                 (void)close(client->out_fds[i]);
         watch_free(client->watch);
+        client_files_patience(true);
         close_fd(&client->fd);
+        client_files_patience(false);
         for (int kind = 0; kind < BUDGET_KINDS; kind++)
                 (void)share_count(client->share, (enum budget_kind)kind, &client->counted[kind], 0);
         share_drop(client->share);

@@ -383,10 +383,12 @@ static void serve(struct client *client)
 {
         if (!frame_look(&client->reader)) {
                 share_start(client->share);
+                client_files_patience(true);
                 if (client->refused)
                         read_away(client);
                 else
                         receive(client);
+                client_files_patience(false);
                 share_stop(client->share);
         }
         client_take_calls(client);

@@ -453,6 +453,7 @@ void taking_cancel(uint64_t ticket)
 
 void takings_open(const char *state_directory)
 {
+        client_files_open(state_directory);
         takings.spool_folder = text_of("%s/spool", state_directory);
         takings.threads = workers_new("store-intake", LIMIT_INTAKES);
         takings.first = NULL;

@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import socket
+import struct
 import time
 
 import pytest
@@ -232,6 +234,56 @@ def test_calls_that_wait_are_shared(busy):
     busy.ctl("account", "set", "a", "enabled=true", "useSsl=false", "port=1")      # nobody is there: it is deferred
     with AsUser(ATTACKER, submit_and_wait, busy.socket, 60) as one, AsUser(OTHER, submit_and_wait, busy.socket, 5) as other:
         assert (one.said, other.said) == (b"32", b"5")
+
+
+def send_lingering(ready, path, address, data, nested):
+    """Sockets whose end waits for a peer that never reads (SO_LINGER): six with each message, which is more than are taken.
+    Killed then, this process lets go of its own without waiting: the last are on their way to the daemon."""
+    def one():
+        peer = socket.create_connection(address)
+        peer.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer.send(bytes(1 << 16))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        if not nested:
+            return peer
+        there, here = socket.socketpair()
+        socket.send_fds(there, [b"x"], [peer.fileno()])
+        kept.extend((there, peer))
+        return here
+
+    kept = []
+    for count in (1, 6):
+        with contextlib.suppress(ConnectionError):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(path)
+            kept.append(client)
+            for _ in range(2):
+                peers = [one() for _ in range(count)]
+                kept += peers
+                socket.send_fds(client, [data], [peer.fileno() for peer in peers])
+    ready()
+    signal.pause()
+
+
+@pytest.mark.parametrize("nested", (False, True), ids=("sockets", "sockets in sockets"))
+@pytest.mark.parametrize("data", (frame("org.varlink.service.GetInfo"), submission("AAAA")[:-1], frame("WaitMessage", '{"id":"%s"}'),
+                                  b"no JSON\0"), ids=("call", "half a call", "call that waits", "no call"))
+def test_sockets_that_do_not_end(busy, data, nested):
+    """Whoever closes the last reference waits for the peer, the kernel too when it drops what nobody has taken."""
+    with busy.client() as client:
+        waits = client.call("Submit", **{"from": "a@b.example"}, recipients=["c@d.example"], message=LETTER)["id"]
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        busy.process.send_signal(signal.SIGSTOP)        # it sees them when their sender has gone
+        try:
+            with AsUser(ATTACKER, send_lingering, busy.socket, listener.getsockname(), data.replace(b"%s", waits.encode()), nested):
+                pass
+        finally:
+            busy.process.send_signal(signal.SIGCONT)
+        submit_once(busy)
+        submit_once(busy)
+        busy.stop()
 
 
 def test_every_kind_of_descriptor_is_closed(busy, tmp_path):
