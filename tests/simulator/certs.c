@@ -132,6 +132,7 @@ static void show(struct cert *cert, X509 *x509, EVP_PKEY *key)
              "context");
         (void)SSL_CTX_set_session_id_context(cert->context, digest, 16);
         (void)SSL_CTX_set_options(cert->context, SSL_OP_NO_RENEGOTIATION);
+        (void)SSL_CTX_set_num_tickets(cert->context, 1); /* the station keeps the last one */
         SSL_CTX_set_mode(cert->context, SSL_MODE_RELEASE_BUFFERS);
 }
 

@@ -3,7 +3,7 @@
  * else's. */
 #include "tests/simulator/kernel.h"
 
-enum { STREAMS = 1024, FEATURES = 256, NAME = 40 };
+enum { STREAMS = 1024, FEATURES = 256, NAME = 40, PLACES = 2 * FEATURES };
 
 struct stream {
         char name[NAME];
@@ -18,6 +18,7 @@ static struct {
                 bool on, known, off;
         } features[FEATURES];
         size_t feature_count;
+        struct feature *places[PLACES]; /* the same, by the hash of the name */
 } *me;
 
 static uint64_t hash_of(const char *text)
@@ -113,14 +114,16 @@ int64_t chance_about(const char *stream, int64_t mean)
 
 static struct feature *feature_named(const char *name)
 {
-        for (size_t i = 0; i < me->feature_count; i++)
-                if (strcmp(me->features[i].name, name) == 0)
-                        return &me->features[i];
+        size_t place = hash_of(name) % PLACES;
+
+        for (; me->places[place]; place = (place + 1) % PLACES)
+                if (strcmp(me->places[place]->name, name) == 0)
+                        return me->places[place];
         if (me->feature_count == FEATURES || strlen(name) >= NAME)
                 abort();
         struct feature *new = &me->features[me->feature_count++];
         strcpy(new->name, name);
-        return new;
+        return me->places[place] = new;
 }
 
 void feature_off(const char *name)

@@ -247,13 +247,14 @@ static void heard_fetch(struct talk *talk, const char *set)
 {
         const struct letter_box *box = &talk->user->box;
         const char *what = strchr(set, ' ');
+        uint32_t last = last_uid(box);
         size_t place = 0;
         bool failed = false;
 
         for (size_t i = 0; i < box->count && !talk->ending; i++) {
                 struct letter_item *item = &box->items[i];
                 place += !item->gone;
-                if (item->gone || !what || !in_set(set, item->uid, last_uid(box)))
+                if (item->gone || !what || !in_set(set, item->uid, last))
                         continue;
                 if (strstr(what, "BODY.PEEK[]") && item->unreadable)
                         failed = true;
@@ -267,12 +268,13 @@ static void heard_search(struct talk *talk, const char *what)
 {
         const struct letter_box *box = &talk->user->box;
         const char *set = strcasestr(what, "UID ");
+        uint32_t last = last_uid(box);
         struct buf found = BUF_WITH_MAX(1 << 20);
         bool bad = buf_append_text(&found, "* SEARCH") < 0;
 
         for (size_t i = 0; set && i < box->count; i++)
                 if (!box->items[i].gone && !(strcasestr(what, "UNSEEN") && box->items[i].seen) &&
-                    in_set(set + 4, box->items[i].uid, last_uid(box)))
+                    in_set(set + 4, box->items[i].uid, last))
                         bad |= buf_appendf(&found, " %u", box->items[i].uid) < 0;
         scoped(scoped_free) char *line = buf_take_text(&found);
         if (!bad)
@@ -284,6 +286,7 @@ static void heard_store(struct talk *talk, const char *set)
 {
         const struct letter_box *box = &talk->user->box;
         bool seen = strcasestr(set, "\\Seen"), deleted = strcasestr(set, "\\Deleted");
+        uint32_t last = last_uid(box);
 
         if (deleted || seen)
                 server_is_told(talk->server, talk->user, deleted);
@@ -292,7 +295,7 @@ static void heard_store(struct talk *talk, const char *set)
                 return;
         }
         for (size_t i = 0; i < box->count; i++)
-                if (!box->items[i].gone && in_set(set, box->items[i].uid, last_uid(box))) {
+                if (!box->items[i].gone && in_set(set, box->items[i].uid, last)) {
                         box->items[i].seen |= seen;
                         if (deleted && !box->items[i].deleted)
                                 box->items[i].went = world_now();

@@ -10,7 +10,11 @@
 
 #include <stdio.h>
 
-enum { TEND_MS = 3 * MINUTE_MS, CHOICES = 4 };
+enum {
+        TEND_MS = 3 * MINUTE_MS,
+        CHOICES = 4,
+        POP3_RATE = 1800, /* seconds; each of its looks is a session, with a handshake, at first no more often */
+};
 
 /* What somebody plays with. The words are JSON. */
 static const struct setting {
@@ -157,7 +161,7 @@ static void choose_handover(struct member *member, json_t *values)
 static void add(struct member *member)
 {
         static const int rates[] = { 300, 900, 3600, 7200 };
-        bool incoming = member->incoming;
+        bool incoming = member->incoming, pop3 = member->server->speech == SPEAK_POP3;
         json_t *values =
                 json_pack("{ss, ss, ss, sb, sb}", "transport",
                           !incoming                              ? "smtp"
@@ -179,8 +183,10 @@ static void add(struct member *member)
         ledger_secret_text(member->secret, member->mailbox->password, sizeof member->mailbox->password);
         if (incoming) {
                 bool deletes = feature("account.delete-policy", 40) && chance_permille("keeper", 400);
-                json_object_set_new(values, "pollRate",
-                                    json_integer(rates[chance("keeper") % count_of(rates)]));
+                int rate = rates[chance("keeper") % count_of(rates)];
+                if (pop3 && rate < POP3_RATE)
+                        rate = POP3_RATE;
+                json_object_set_new(values, "pollRate", json_integer(rate));
                 json_object_set_new(values, "deliveryPolicy", json_string(deletes ? "delete" : "markAsRead"));
                 json_object_set_new(values, "push", json_boolean(chance_permille("keeper", 700)));
                 tell_policy(member, deletes ? "delete" : "markAsRead", false);

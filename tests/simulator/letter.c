@@ -43,10 +43,16 @@ static void put_line(struct buf *to, uint64_t *state)
                 return;
         }
         char line[1000];
-        for (size_t i = 0; i < len; i++)
-                line[i] = (char)(' ' + next(state) % 95);
-        line[len] = '\0';
-        put(to, "%s\r\n", line);
+        uint64_t bits = 0;
+        for (size_t i = 0; i < len; i++, bits >>= 8) {
+                if (i % 8 == 0)
+                        bits = next(state);
+                line[i] = (char)(' ' + (bits & 255) * 95 / 256);
+        }
+        line[len] = '\r';
+        line[len + 1] = '\n';
+        if (buf_append(to, line, len + 2) < 0)
+                abort();
 }
 
 char *letter_bytes(uint32_t number, size_t *len)

@@ -115,27 +115,30 @@ static uint64_t size_of(struct talk *talk, const struct letter_item *item)
 
 static void heard_stat(struct talk *talk)
 {
-        size_t index = 0, count = 0;
+        const struct pop3_state *pop3 = talk->state;
+        size_t count = 0;
         uint64_t size = 0;
 
-        for (size_t place = 1; index != SIZE_MAX; place++) {
-                const struct letter_item *item = item_at(talk, place, &index);
-                size += item ? size_of(talk, item) : 0;
-                count += item != NULL;
-        }
+        for (size_t i = 0; i < pop3->count; i++)
+                if (pop3->marks[i] == THERE) {
+                        size += size_of(talk, &talk->user->box.items[i]);
+                        count++;
+                }
         talk_say(talk, "+OK %zu %" PRIu64, count, size);
 }
 
 static void heard_list(struct talk *talk, bool uidls)
 {
-        size_t index = 0;
+        const struct pop3_state *pop3 = talk->state;
+        size_t place = 0;
 
         talk_say(talk, "+OK so");
-        for (size_t place = 1; index != SIZE_MAX; place++) {
-                const struct letter_item *item = item_at(talk, place, &index);
-                if (item && uidls)
+        for (size_t i = 0; i < pop3->count; i++) {
+                const struct letter_item *item = &talk->user->box.items[i];
+                place += pop3->marks[i] != ABSENT;
+                if (pop3->marks[i] == THERE && uidls)
                         talk_say(talk, "%zu %016" PRIx64, place, item->uidl);
-                else if (item)
+                else if (pop3->marks[i] == THERE)
                         talk_say(talk, "%zu %" PRIu64, place, size_of(talk, item));
         }
         talk_say(talk, ".");
