@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* One account: status with its cause, and the clock of its mail; see account.h. */
+/*
+ * One account: status with its cause, and the clock of its mail; see account.h.
+ *
+ * The clock of an account is the wall clock less all seconds that it was stopped (KEPT_PAUSED_SECONDS), and
+ * stands at KEPT_STOPPED_SINCE while it is. Both are on disk: a daemon that was down while an account waited
+ * for a person finds it as old as it was. Lifetimes of messages are in this clock, so that nothing expires
+ * because nobody decided.
+ */
 #include "daemon/accounts/account.h"
 
 #include "common/json_fields.h"
@@ -60,6 +67,7 @@ void account_free(struct account *account)
         free(account);
 }
 
+/* Whoever keeps a pointer beyond the present call holds it: runners, writes under way, probes. */
 struct account *account_hold(struct account *account)
 {
         account->users++;
@@ -101,6 +109,7 @@ struct subject account_subject(const struct account *account)
         };
 }
 
+/* DOWN is not: a server that is away for longer than queueLifetime makes mail fail, as it should. */
 bool account_is_stopped(const struct account *account)
 {
         switch (account->status) {
@@ -330,6 +339,7 @@ void account_start_over(struct account *account)
                 emit_status(account);
 }
 
+/* By what is configured, not by how the account is: mail for one in fault waits for its repair. */
 int account_takes_mail(const struct account *account, struct cause *cause)
 {
         if (account->unreadable) {

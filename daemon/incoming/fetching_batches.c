@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The rounds of a poll: messages are asked for, stored (fetching_store.c), the server is told, then the next.
+/*
+ * The rounds of a poll: messages are asked for, stored (fetching_store.c), the server is told, then the next.
+ *
+ * Where each message is: `wanted` [next..] to be asked for; [round..next) asked for in this round, and what
+ * became of each stands in `wants`; `tell` on disk here and not yet told to the server; `quit_tell` told by
+ * POP3's DELE, which counts when QUIT is answered; then told = 1 on disk. Killed at any point, the next poll
+ * finds it by the record alone: not recorded is fetched, recorded and not told is told.
+ *
+ * What the server is told goes beside the next round's FETCH where the protocol can do both in one flight.
  */
 #include "daemon/incoming/fetching_state.h"
 #include "daemon/store/kept.h"
@@ -15,6 +23,7 @@ enum {
 
 /* ---- the end of a poll ---- */
 
+/* All in order is done: what is missing is asked for one by one now. */
 static void cursor_set(void *ctx, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -52,6 +61,8 @@ void fetching_conclude(struct fetching *fetching)
                 note_moved(fetching);
 }
 
+/* The cursor (UIDVALIDITY, UID) means "all up to here is known": only where messages come in the order of
+ * their UIDs, and none was passed over. */
 static bool cursor_moves_on(const struct fetching *fetching)
 {
         return !fetching->pop3 && !fetching->reconcile && !fetching->unseen_only;
@@ -103,6 +114,8 @@ static size_t next_round(struct fetching *fetching, struct cause *cause)
         return kept - from;
 }
 
+/* A shortcut of begin_round(), taken before the round's files are on disk: nothing of it may need the
+ * telling of this round first. False: the long way. */
 bool fetching_goes_on(struct fetching *fetching)
 {
         struct cause none;
@@ -120,6 +133,7 @@ bool fetching_goes_on(struct fetching *fetching)
         return true;
 }
 
+/* The round is over without a command to the server; the same follows as after one. */
 void fetching_ask_nothing(struct fetching *fetching, const struct cause *no_room)
 {
         fetching->round = fetching->expected = fetching->next;
@@ -131,6 +145,8 @@ void fetching_ask_nothing(struct fetching *fetching, const struct cause *no_room
                 fetching_note_vain(fetching, fetching_tell_server);
 }
 
+/* Re-entered after each answer of server or disk until nothing is left: fetching_conclude() or
+ * fetching_finish() end it. */
 static void begin_round(struct fetching *fetching)
 {
         struct cause no_room;
@@ -239,6 +255,7 @@ static bool was_marked(const struct fetching *fetching, const struct mailbox_ent
         return true;
 }
 
+/* They stay told = 0, and are told at the next poll. */
 static void leave_out_not_marked(struct fetching *fetching)
 {
         size_t kept = 0;
@@ -250,6 +267,7 @@ static void leave_out_not_marked(struct fetching *fetching)
                 fetching->tell_count = kept;
 }
 
+/* The server has said yes (RFC 3501, STORE and UID EXPUNGE): only then told = 1 is written. */
 void fetching_on_marked(void *ctx)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -273,6 +291,8 @@ void fetching_on_marked(void *ctx)
         fetching->tell_count = 0;
 }
 
+/* Read-only folders and accounts that leave the server as it is have nothing to tell: their rows were
+ * written as told. */
 void fetching_tell_server(struct fetching *fetching)
 {
         bool deletes = fetching_policy_is(fetching, WORD_DELETE);
@@ -294,6 +314,8 @@ static void recorded_as_told(void *ctx, const struct cause *cause)
         (void)fetching_answered(ctx);
 }
 
+/* Without that answer the server may have kept all of them (RFC 1939, 6): they stay untold, and are deleted
+ * by the next session. */
 void fetching_quit_answered(struct fetching *fetching, bool deleted)
 {
         if (!deleted || !fetching->quit_tell_count)

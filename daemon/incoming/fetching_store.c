@@ -2,6 +2,11 @@
 /*
  * Messages of a poll on their way to the disk: pieces fill a delivery; batches are committed one after the
  * other while the next one fills, and the server waits when the disk is behind.
+ *
+ * A delivery is `filling`, then `full`, then committed (`committing`; the store has it): one of each at most,
+ * in the order of arrival, so that memory is bounded by BACKLOG_HIGH and two batches, and the cursor of a
+ * later batch never stands on disk before the files of an earlier one. Pausing the session is how the server
+ * is held back: TCP's window does the rest.
  */
 #include "daemon/incoming/fetching_state.h"
 #include "daemon/store/kept.h"
@@ -48,6 +53,7 @@ static char *received_text(const void *of)
 
 static const struct event_recipe received_recipe = { received_data, received_text };
 
+/* After the commit: who hears of it finds the file. */
 static void announce(struct fetching *fetching, const struct delivered *message)
 {
         struct subject subject = fetching_subject(fetching);
@@ -98,12 +104,16 @@ static void count_received(struct fetching *fetching, const struct delivered *me
 
 static void hand_over(struct fetching *fetching);
 
+/* The last batch of the round is on disk and the server has answered everything. */
 static void round_over(struct fetching *fetching)
 {
         if (fetching->round_received && !fetching->committing && !fetching->full && !fetching->filling)
                 fetching_note_vain(fetching, fetching_tell_server);
 }
 
+/* Files are in the Maildir and recorded, in one answer for the whole batch. It comes too for a fetching that
+ * was freed meanwhile: what it counts is true all the same, and a full batch behind it is handed over before
+ * the object goes. */
 static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
@@ -127,6 +137,8 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
         round_over(fetching);
 }
 
+/* in_order: its record moves the cursor to the last message; else the cursor stays, and each message is
+ * known by its own row. */
 static void commit_full(struct fetching *fetching)
 {
         struct delivery *delivery = take(fetching->full);
@@ -202,7 +214,8 @@ static uint64_t most_of(const struct fetching *fetching, const struct mailbox_en
         return fetching->in_alone || most < likely ? most : likely;
 }
 
-/* This message is not taken: what comes of it is read over, and the others come. */
+/* This message is not taken: what comes of it is read over, and the others come. 1 to the engine: read its
+ * bytes over, without storing them, and go on with the next message. */
 static int not_taken(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why)
 {
         fetching_set_want(fetching, entry, WANT_REFUSED);
@@ -243,6 +256,7 @@ static void make_delivery(struct fetching *fetching)
         delivery_on_progress(fetching->filling, on_disk_progress, fetching);
 }
 
+/* -1: nothing is fetched any more, by a disk without room; what has arrived whole is kept. */
 static int begin_message(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         struct cause cause = { 0 };
@@ -277,6 +291,8 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
                                                              : begin_message(fetching, entry);
 }
 
+/* Both counts, to tell a server that counts line ends otherwise from one that sends something else
+ * (oddness). */
 static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
 {
         const uint8_t *at = bytes, *end = bytes + len;
@@ -325,6 +341,8 @@ static enum mailbox_odd oddness(const struct fetching *fetching)
                                                                                           : ODD;
 }
 
+/* Here in memory and on its way to disk; `moved_on` says that this session was worth something, whatever
+ * ends it. */
 static int end_message(struct fetching *fetching)
 {
         struct cause cause = { 0 };

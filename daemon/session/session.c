@@ -4,6 +4,11 @@
  * handshake, verdict, engine start; for useStartTls connect, engine start, go-ahead, handshake, verdict,
  * engine secured. The verdict stands between in both. Here are its place, its beginning and its end; TLS is
  * in session_tls.c, what is said in session_talk.c.
+ *
+ * A session is in `links.all` from session_open() to session_close(), in the order of opening, which is the
+ * order of places. It waits for a place (`counted` is false), works, has ended (`end` is set: connection and
+ * place are given back at once, the user is told on the next turn), is closed. Its memory and its engine's
+ * are freed a turn after session_close(), since the call that closed it may have come from either.
  */
 #include "daemon/journal.h"
 #include "daemon/session/session_parts.h"
@@ -29,6 +34,7 @@ static struct {
 
 /* ---- places ---- */
 
+/* The three states in two fields: no place and no end. */
 static bool waits(const struct session *session)
 {
         return !session->counted && !session->end;
@@ -71,6 +77,7 @@ static void free_link(void *ctx)
 
 static void start_waiting(void *unused);
 
+/* Once a turn, however many places came free in it. */
 void sessions_start_waiting(void)
 {
         if (!links.sweeping)
@@ -78,6 +85,7 @@ void sessions_start_waiting(void)
         links.sweeping = true;
 }
 
+/* At most once: an end and a close may follow each other. */
 static void give_back_place(struct session *session)
 {
         if (!session->counted)
@@ -89,6 +97,7 @@ static void give_back_place(struct session *session)
 
 /* ---- the end ---- */
 
+/* It may be the engine that is talking at this moment. */
 static void free_engine_later(struct engine *engine)
 {
         engine->due = NULL;
@@ -102,6 +111,8 @@ static void tell_end(void *object)
         session->user->ended(session->ctx, &session->end->why, session->end->challenge_id);
 }
 
+/* An orderly end closes the connection with TLS's close_notify; any other one aborts it, so that nothing
+ * half said looks like a whole command. */
 void session_end_with(struct session *session, const struct cause *why, const char *challenge_id)
 {
         if (session->end)
@@ -185,6 +196,7 @@ static bool address_fails(const struct session *session, const struct cause *why
                why->code != CAUSE_INTERNAL && why->code != CAUSE_INVALID;
 }
 
+/* Bounded by time as well as by the number of addresses: each costs up to a timeout. */
 static bool may_try_next(const struct session *session)
 {
         int64_t most = (int64_t)session->plan.timeout_seconds * ATTEMPT_TIMEOUTS * 1000;
@@ -195,6 +207,8 @@ static bool may_try_next(const struct session *session)
 
 static void open_connection(struct session *session, struct connection *after);
 
+/* Another engine, another connection, no word of the first one kept; the place is the same. The failed
+ * connection lends its list of addresses to the next before it is freed. */
 static void try_next(struct session *session, const struct cause *why)
 {
         struct subject subject = session_subject(session);
@@ -214,6 +228,7 @@ static void try_next(struct session *session, const struct cause *why)
         connection_abort(failed);
 }
 
+/* The one way in which a session fails on the wire: another address, or an end with the cause explained. */
 void session_lose(struct session *session, const struct cause *why)
 {
         struct cause cause = *why;
@@ -231,6 +246,7 @@ void session_lose(struct session *session, const struct cause *why)
         session_end_with(session, &cause, "");
 }
 
+/* Seconds for this address: several that are dead must not eat the whole timeout before one that lives. */
 unsigned session_share(const struct session *session)
 {
         unsigned whole = session->plan.timeout_seconds,

@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* One token an account, who waits for it, and the question under way; see token.h. */
+/*
+ * One token an account, who waits for it, and the question under way; see token.h.
+ *
+ * Access tokens are in memory alone (RFC 6749, 1.4): a start asks for new ones. A refresh token that the
+ * provider replaces (RFC 6749, 6) must be on disk before the access token that came with it is used: the old
+ * one may be void from that moment on, so while the disk does not take it the account stands still, with the
+ * disk as its cause.
+ *
+ * However many sessions want one, one question is under way (`exchange`), or one answer waits for the disk
+ * (`answered`); everybody else is in `waits`. All on the loop; an account that changes or goes forgets its
+ * token, and what the disk answers after that finds no handle.
+ */
 #include "daemon/session/token.h"
 
 #include "common/names.h"
@@ -43,6 +54,7 @@ struct token {
 
 static struct token *tokens[BUCKETS];
 
+/* Where its pointer is, or where one of that account would be put. */
 static struct token **place_of(const char *account)
 {
         struct token **place = &tokens[text_hash(account) % BUCKETS];
@@ -64,6 +76,7 @@ static struct token *token_made(const char *account)
         return *place;
 }
 
+/* Also when the machine slept past its end: the loop's clock counts that time. */
 bool token_due(const struct property_values *values)
 {
         const struct token *token = *place_of(prop_text(values, PROP_NAME));
@@ -101,6 +114,7 @@ static char *signed_assertion(const struct property_values *values, const struct
         return text_of("%s.%s", text, coded);
 }
 
+/* Without one a person has to act; the remedy is the way of the account's own grant. */
 static const char *refresh_token(const struct property_values *values, struct cause *cause)
 {
         const char *name = prop_text(values, PROP_NAME);
@@ -147,6 +161,8 @@ static int ask(struct token *token, const struct property_values *values, bool r
 
 /* ---- what comes of it ---- */
 
+/* The list is taken first: a callee may wait for the next token, or cancel another one's wait, which then
+ * stays in this list without a callback. */
 static void tell(struct token *token, const struct cause *cause, const char *challenge_id)
 {
         struct token_wait *waits = take(token->waits);
@@ -252,6 +268,7 @@ static void fail_later(void *ctx)
         free(wait);
 }
 
+/* `done` never comes from within: where there is nothing to ask with, on the loop's next turn. */
 struct token_wait *token_await(const struct property_values *values, bool record, token_came *done, void *ctx)
 {
         struct token *token = token_made(prop_text(values, PROP_NAME));
@@ -293,6 +310,8 @@ void token_proved(const char *account)
                 token->proven = true;
 }
 
+/* Dropped in any case. One that no mail server ever took is refused for another reason than its age, and
+ * asking for the next one would go round in a circle. */
 bool token_refused(const char *account)
 {
         struct token *token = *place_of(account);

@@ -72,6 +72,8 @@ static bool is_first_of_box(const struct arrival *arrival, size_t index)
         return true;
 }
 
+/* Files get their names in new/ after their bytes are synced, box by box, with one sync of each folder: a
+ * name that survives a power cut leads to a whole message. */
 static int place_all(struct delivery *delivery)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -93,6 +95,8 @@ static void place_work(struct job *job)
         delivery->failed = place_all(delivery) < 0;
 }
 
+/* Recorded next. Where placing failed half way, some files stand without a row: what is known of the folder
+ * is doubted, and the next delivery looks for them. */
 static void placed(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
@@ -121,6 +125,8 @@ struct sync {
         struct job job;
 };
 
+/* Opened anew, since thousands of descriptors are not kept open; what was written through another one is
+ * synced by this one as well (POSIX fsync is of the file). */
 static int sync_item(const struct arrival *arrival, const struct item *item)
 {
         scoped(scoped_close) int fd =
@@ -140,6 +146,7 @@ int delivery_place_one(struct delivery *delivery, struct item *item)
         return place_box(delivery, index, index + 1);
 }
 
+/* Several threads: a journaling file system commits what they wait for together. */
 static void sync_work(struct job *job)
 {
         struct sync *sync = container_of(job, struct sync, job);
@@ -150,6 +157,7 @@ static void sync_work(struct job *job)
                         sync->error = sync_item(arrival, &arrival->items[i]);
 }
 
+/* On the loop, once a thread; the last one goes on. */
 static void synced(struct job *job)
 {
         struct sync *sync = container_of(job, struct sync, job);
@@ -266,6 +274,8 @@ static bool is_compared(const struct delivery *delivery, const struct item *item
         return delivery->reconcile || came_before || outstanding;
 }
 
+/* Outcomes: known (a row tells, the file is dropped), recorded under a new generation (same UIDL, another
+ * message), or new, with the name that it will have. Nothing is written here. */
 static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded,
                        const struct twins *twins, struct database *db, struct cause *cause)
 {
@@ -335,6 +345,8 @@ static void go_on(struct delivery *delivery)
 
 /* ---- files that a crash left ---- */
 
+/* A crash came between file and row: the file is there under the very name, so the message is not placed
+ * again but recorded. */
 static void note_placed(struct delivery *delivery, const char *box, const struct maildir_listing *present)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -430,6 +442,8 @@ static void look_up(void *ctx, const struct cause *cause)
         store_read(&delivery->read);
 }
 
+/* All pieces are in tmp/. From here: look for what a crash left, look up, hand on or sync, place, record;
+ * each step on its own thread, the answers on the loop, one after the other. */
 void delivery_finish(struct delivery *delivery)
 {
         if (delivery->abandoned || delivery->failed) {

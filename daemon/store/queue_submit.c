@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Submission: what was taken in (taking.h) is inserted by the writer. */
+/*
+ * Submission: what was taken in (taking.h) is inserted by the writer.
+ *
+ * First a thread of taking.c reads the message, checks and completes its header and spools what is large;
+ * then one transaction has key, room, row, recipients and body. The submitter is answered after its commit:
+ * from the answer on the message is kept, whatever happens to the machine; without an answer it is not there,
+ * or the key (idempotency) finds it when it is submitted again.
+ *
+ * Room is counted inside the transaction, so that two submissions in one commit do not both get the last
+ * place.
+ */
 #include "daemon/store/client_file.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_rows.h"
@@ -45,6 +55,8 @@ static char *bare_name(const struct submission *s)
         return text_of("uid %u", s->owner);
 }
 
+/* One submitter's keys are his own. While the user data base did not answer he was "uid N" alone: keys under
+ * either name are his. */
 static int known_key(struct submit *submit, struct database *db, uint64_t *seq, struct cause *cause)
 {
         const struct submission *s = &submit->s;
@@ -92,7 +104,9 @@ static int refuse_bytes(const struct submission *s, const char *words, uint64_t 
         return -1;
 }
 
-/* What the user has in the queue is counted only where it is nearly full: it takes a look at each message. */
+/* What the user has in the queue is counted only where it is nearly full: it takes a look at each message. A
+ * share, so that one program that runs wild leaves room for others; who administers the station may fill it.
+ */
 static int check_share(const struct submission *s, uint64_t size, struct database *db, struct cause *cause)
 {
         scoped(scoped_free) char *bare = bare_name(s);

@@ -19,6 +19,7 @@ const char *queue_state_name(enum queue_state state)
         return (unsigned)state < QUEUE_STATES ? names[state] : "damaged";
 }
 
+/* 1 = found, 0 = none (its account was deleted), -1 with a cause. */
 int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows = db_query(
@@ -41,6 +42,7 @@ int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, s
         return 1;
 }
 
+/* By the range of its places: a body needs no index of its own. */
 static int delete_body(struct database *db, uint64_t seq, struct cause *cause)
 {
         return db_run(db, cause, "DELETE FROM body WHERE place >= ? AND place < ?",
@@ -68,6 +70,9 @@ static int summary(struct database *db, const struct message_row *row, enum queu
         return 0;
 }
 
+/* THE place where a message's state comes from: the least of its recipients' (the order of enum queue_state
+ * is a priority). Whoever changes recipients calls it in the same transaction. A message that is sent to all
+ * gives its body back. */
 int queue_row_follow(struct database *db, struct message_row *row, int64_t finished, struct cause *cause)
 {
         enum queue_state state;
@@ -92,6 +97,7 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
         return 0;
 }
 
+/* Recipients and history go by foreign keys. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause)
 {
         if (delete_body(db, row->seq, cause) < 0 ||
@@ -112,6 +118,7 @@ int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const
                 VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len), v_bytes(digest, sizeof digest)));
 }
 
+/* Bodies of before the digests have none, and pass. */
 bool queue_chunk_sound(sqlite3_stmt *rows)
 {
         uint8_t digest[SHA256_SIZE];

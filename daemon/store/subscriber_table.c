@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Named subscribers and their offers, asked for from the loop; see subscriber_table.h. */
+/*
+ * Named subscribers and their offers, asked for from the loop; see subscriber_table.h.
+ *
+ * An offer is written in the transaction that records the received message, so that none is missing after a
+ * crash; it is deleted when it was acknowledged, in a commit of its own, so that one may come a second time
+ * but none is lost unless it was dropped and told as missed. `pending` of a subscriber is the number of its
+ * offers, kept beside them because thousands are not to be counted at each message.
+ */
 #include "daemon/store/subscriber_table.h"
 
 #include "common/json_fields.h"
@@ -139,6 +146,7 @@ static int make(const struct asked *asked, struct database *db, struct cause *ca
                              v_int(asked->now), v_int(asked->now)));
 }
 
+/* Made by its first use; the uid that made it owns it for good. */
 static int open_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct asked *asked = container_of(write, struct asked, write);
@@ -151,6 +159,8 @@ static int open_work(struct store_write *write, struct database *db, struct caus
                       VALUES(v_int(asked->now), v_text(asked->accounts), v_text(asked->name)));
 }
 
+/* Up to and including the cursor. A cursor of the future is refused: it would acknowledge what nobody has
+ * seen. Only who has heard of the last dropped ones has missed none. */
 static int acknowledge_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct asked *asked = container_of(write, struct asked, write);
@@ -180,6 +190,7 @@ static int forget_work(struct store_write *write, struct database *db, struct ca
         return db_run(db, cause, "DELETE FROM subscriber WHERE name = ?", VALUES(v_text(asked->name)));
 }
 
+/* The names are gathered first: trimming changes what is being read. */
 static int sweep_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         const struct asked *asked = container_of(write, struct asked, write);

@@ -5,6 +5,16 @@
  * savepoint for each where one fails, so that it spoils none), commits once, and the answers come back
  * together. While a commit fails nothing is promised: everything in it is answered with the cause,
  * but what cannot be had again (`stubborn`), which is kept and tried until the disk is well.
+ *
+ * Who runs what: store_write() and every `done` on the loop; `write` and `forget` on the writer thread, which
+ * alone has the connection that writes. A struct store_write is the asker's memory, and the writer's from
+ * store_write() to its `done`. Under the lock is one list and one flag; both threads hold it for a few
+ * pointers, never over a call.
+ *
+ * A `write` may run more than once for one answer (savepoints, a full disk, the rehearsal in sanitizer
+ * builds): `forget` takes back what the run before has gathered. The counts of the queue follow the same
+ * way: each run notes its differences, a rollback undoes them to its mark, and what was committed is applied
+ * to the loop's copy when the answers come.
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
@@ -99,6 +109,7 @@ static void list_move(struct writes *to, struct writes *from)
 
 /* ---- the writer thread ---- */
 
+/* The cause of one job; a second one takes the place of the first. */
 static void blame(struct store_write *write, const struct cause *cause)
 {
         if (!write->cause)
@@ -106,6 +117,7 @@ static void blame(struct store_write *write, const struct cause *cause)
         *write->cause = *cause;
 }
 
+/* `forget` first, also before the first run: then it has nothing to forget. */
 static int run_once(struct database *db, struct store_write *write, struct cause *cause)
 {
         if (write->forget)
@@ -195,6 +207,7 @@ static int run_batch(struct database *db, struct batch *batch, bool bring)
         return db_run(db, cause, "COMMIT", NULL, 0);
 }
 
+/* On a disk that was full a small transaction may fit where a large one does not. */
 static void take_jobs(struct writes *jobs)
 {
         int most = reserve_is_let_go() ? BATCH_TIGHT : BATCH_MAX;
@@ -207,6 +220,7 @@ static void take_jobs(struct writes *jobs)
         pthread_mutex_unlock(&waiting.lock);
 }
 
+/* Any thread. A hint alone: it may be otherwise a moment later. */
 bool store_others_write(void)
 {
         pthread_mutex_lock(&waiting.lock);
@@ -264,6 +278,8 @@ static bool is_sound(struct cause *cause)
         return database_in_place(writer.db, cause) == 0;
 }
 
+/* Until COMMIT has returned nothing of the batch is promised. `behind`: it is committed, and a checkpoint
+ * failed; the answers are good and the disk is in trouble all the same. */
 static void batch_work(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
@@ -295,6 +311,7 @@ static void batch_work(struct job *job)
 
 /* ---- the loop ---- */
 
+/* Told once when it begins and once when it ends; retried each second, since nobody else may write. */
 static void note_fault(const struct cause *cause)
 {
         bool was = writer.fault.code != CAUSE_NONE;
@@ -309,6 +326,7 @@ static void note_fault(const struct cause *cause)
                 timer_set(writer.retry, RETRY_AFTER);
 }
 
+/* Kept ones are asked again behind a probe (retry): they do not spoil the commits of others meanwhile. */
 static void answer(struct store_write *write)
 {
         scoped(scoped_free) struct cause *cause = take(write->cause);
@@ -320,6 +338,7 @@ static void answer(struct store_write *write)
         write->done(write, cause);
 }
 
+/* Counts first: whoever is answered and looks at the queue sees his own message in it. */
 static void batch_done(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
@@ -335,6 +354,8 @@ static void batch_done(struct job *job)
                 store_wake();
 }
 
+/* One batch is on its way at a time and takes all that has gathered when it begins: this is where the
+ * grouping comes from, without any delay. */
 static void schedule(void)
 {
         pthread_mutex_lock(&waiting.lock);
@@ -353,6 +374,8 @@ static void schedule(void)
         }
 }
 
+/* Once a turn of the loop. Values that changed (kept.h) ride along, so that they cost no commit of their own
+ * and are on disk with what they tell of. */
 static void hand_over(unused_arg void *ctx)
 {
         writer.handing_over = false;
@@ -375,6 +398,7 @@ void store_wake(void)
         loop_later(hand_over, NULL);
 }
 
+/* Order is kept: a job runs after those that were asked for before it, whatever their batches. */
 void store_write(struct store_write *write)
 {
         rest_put_off();
