@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+enum { TYPE_MOST = 23 }; /* characters of an address type; rfc822, utf-8 and x400 are known ones */
+
 static const char *const notify_words[] = { "NEVER", "SUCCESS", "FAILURE", "DELAY" };
 
 static int bad_notify(const char *words, struct cause *cause)
@@ -62,17 +64,41 @@ int dsn_return(const char *word, char out[DSN_RETURN_SIZE], struct cause *cause)
         return 0;
 }
 
-int dsn_envelope_id(const char *id, struct cause *cause)
+/* How many characters it takes as xtext; 0: it is not printable ASCII. */
+static size_t xtext_length(const char *text)
 {
         size_t len = 0;
 
-        for (const char *at = id; *at; at++) {
+        for (const char *at = text; *at; at++) {
                 if (*at < ' ' || *at > '~')
-                        return cause_set(cause, CAUSE_INVALID, "\"%s\" is not printable ASCII", id);
+                        return 0;
                 len += *at == ' ' || *at == '+' || *at == '=' ? 3 : 1;
         }
+        return len;
+}
+
+int dsn_envelope_id(const char *id, struct cause *cause)
+{
+        size_t len = xtext_length(id);
+
+        if (!len && id[0])
+                return cause_set(cause, CAUSE_INVALID, "\"%s\" is not printable ASCII", id);
         if (!len || len > DSN_ENVELOPE_ID_MAX)
                 return cause_set(cause, CAUSE_INVALID, "it takes %zu characters in the envelope: 1 to %d fit",
                                  len, DSN_ENVELOPE_ID_MAX);
+        return 0;
+}
+
+int dsn_original(const char *original, struct cause *cause)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+        size_t type = strspn(original, letters), len = xtext_length(original);
+
+        if (!type || type > TYPE_MOST || original[type] != ';' || !original[type + 1] || !len)
+                return cause_set(cause, CAUSE_INVALID,
+                                 "\"%s\" is no address type and address, as rfc822;a@b.example", original);
+        if (len > DSN_ORIGINAL_MAX)
+                return cause_set(cause, CAUSE_INVALID, "it takes %zu characters in the envelope: %d fit", len,
+                                 DSN_ORIGINAL_MAX);
         return 0;
 }

@@ -17,5 +17,8 @@ int dsn_notify(const char *words, char out[DSN_NOTIFY_SIZE], struct cause *cause
 int dsn_return(const char *word, char out[DSN_RETURN_SIZE], struct cause *cause) must_use;
 /* One to DSN_ENVELOPE_ID_MAX printable ASCII characters once written as xtext (section 4: + and = and blanks
  * take three). */
-enum { DSN_ENVELOPE_ID_MAX = 100 };
+enum { DSN_ENVELOPE_ID_MAX = 100, DSN_ORIGINAL_MAX = 500 };
 int dsn_envelope_id(const char *id, struct cause *cause) must_use;
+/* To whom a message went at first, as its sender said (section 4.2): "rfc822;a@b.example", an address type of
+ * letters, digits and - before printable ASCII; at most DSN_ORIGINAL_MAX characters once written as xtext. */
+int dsn_original(const char *original, struct cause *cause) must_use;

@@ -80,11 +80,16 @@ static void take_envelope(struct dialogue *dialogue)
         submission->ret = envelope->ret[0] ? envelope->ret : NULL;
         submission->envelope_id = envelope->envelope_id;
         submission->notify_each = json_array();
+        submission->originals = json_array();
         for (size_t i = 0; i < envelope->recipient_count; i++)
                 if (json_array_append_new(submission->recipients,
                                           json_string(envelope->recipients[i].address)) < 0 ||
                     json_array_append_new(submission->notify_each,
-                                          json_string(envelope->recipients[i].notify)) < 0)
+                                          json_string(envelope->recipients[i].notify)) < 0 ||
+                    json_array_append_new(submission->originals,
+                                          json_string(envelope->recipients[i].original
+                                                              ? envelope->recipients[i].original
+                                                              : "")) < 0)
                         abort();
 }
 

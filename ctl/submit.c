@@ -38,6 +38,7 @@ void submission_done(struct tool_submission *submission)
 {
         json_decref(submission->recipients);
         json_decref(submission->notify_each);
+        json_decref(submission->originals);
         buf_free(&submission->draft);
         free(submission->author);
         close_fd(&submission->made);
@@ -253,6 +254,8 @@ int submission_send(struct tool *tool, struct tool_submission *submission, json_
                 json_put(parameters, "notify", take(submission->notify_each));
         else if (submission->notify)
                 json_put(parameters, "notify", json_pack("[s]", submission->notify));
+        if (submission->originals)
+                json_put(parameters, "originals", take(submission->originals));
         parameter_text(parameters, "ret", submission->ret);
         parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));

@@ -19,7 +19,9 @@ struct tool_submission {
         const char *notify, *ret,
                 *envelope_id; /* about delivery reports (common/dsn.h); NULL = nothing asked */
         json_t *notify_each;  /* the same, for each recipient ("": nothing); owned; NULL = `notify` for all */
-        bool whole;           /* to all recipients, or not at all */
+        json_t *originals; /* to whom it went at first, for each recipient ("": not told); owned; NULL = none
+                            */
+        bool whole;        /* to all recipients, or not at all */
         enum encode_body body;
         bool hold;
         bool watched;        /* show a person at the terminal how far a long handing over is */

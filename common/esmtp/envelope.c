@@ -2,6 +2,7 @@
 /* MAIL and RCPT: path and parameters. */
 #include "common/esmtp/parts.h"
 #include "common/names.h"
+#include "common/printable.h"
 
 #include <ctype.h>
 #include <strings.h>
@@ -147,15 +148,30 @@ static bool take_notify(struct esmtp *esmtp, char *value)
         return false;
 }
 
-/* The address that the client was given; it is not asked for again here. */
+/* RFC 6533 section 3: one that is not xtext but UTF-8 itself. A server that has no SMTPUTF8 could not be told
+ * it. */
+static bool is_unitext(const struct esmtp *esmtp, const char *value)
+{
+        bool ascii = true;
+
+        for (const char *c = value; *c; c++)
+                ascii = ascii && (unsigned char)*c < 128;
+        return esmtp->envelope.utf8 && !ascii && strncasecmp(value, "utf-8;", 6) == 0 &&
+               strlen(value) <= ORIGINAL_RECIPIENT && utf8_valid(value, strlen(value)) &&
+               text_is_clean(value);
+}
+
+/* The address that the client was given. */
 static bool take_orcpt(struct esmtp *esmtp, char *value)
 {
-        const char *colon = strchr(value, ';');
-
-        if (colon && colon != value && strlen(value) <= ORIGINAL_RECIPIENT)
-                return true;
-        bad_value(esmtp, "ORCPT");
-        return false;
+        if (is_unitext(esmtp, value))
+                return true; /* it is not kept */
+        if (strlen(value) > ORIGINAL_RECIPIENT || !xtext_decode(value) || dsn_original(value, NULL) < 0) {
+                bad_value(esmtp, "ORCPT");
+                return false;
+        }
+        esmtp->envelope.recipients[esmtp->envelope.recipient_count - 1].original = copy_text(value);
+        return true;
 }
 
 struct esmtp_parameter {
@@ -290,5 +306,5 @@ void esmtp_on_rcpt(struct esmtp *esmtp, char *rest)
             utf8_is_fine(esmtp, address))
                 esmtp_wish(esmtp, ESMTP_RECIPIENT);
         else
-                free(envelope->recipients[--envelope->recipient_count].address);
+                esmtp_drop_last_recipient(envelope);
 }

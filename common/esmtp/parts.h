@@ -71,6 +71,7 @@ struct esmtp {
 
 /* ---- reply.c ---- */
 void esmtp_envelope_done(struct esmtp_envelope *envelope);
+void esmtp_drop_last_recipient(struct esmtp_envelope *envelope);
 void esmtp_reply(struct esmtp *esmtp, int code, const char *enhanced, const char *format, ...)
         printf_like(4, 5);
 /* The same for a command that was wrong: it counts, and too many of them end the session. */

@@ -70,10 +70,18 @@ void esmtp_offended(struct esmtp *esmtp, const char *enhanced, const char *offen
 
 /* ---- the session ---- */
 
+void esmtp_drop_last_recipient(struct esmtp_envelope *envelope)
+{
+        struct esmtp_recipient *last = &envelope->recipients[--envelope->recipient_count];
+
+        free(last->address);
+        free(last->original);
+}
+
 void esmtp_envelope_done(struct esmtp_envelope *envelope)
 {
-        for (size_t i = 0; i < envelope->recipient_count; i++)
-                free(envelope->recipients[i].address);
+        while (envelope->recipient_count)
+                esmtp_drop_last_recipient(envelope);
         free(envelope->recipients);
         free(envelope->from);
         free(envelope->envelope_id);

@@ -178,15 +178,13 @@ static void mail_answered(struct esmtp *esmtp, const struct esmtp_answer *answer
 
 static void recipient_answered(struct esmtp *esmtp, const struct esmtp_answer *answer)
 {
-        struct esmtp_envelope *envelope = &esmtp->envelope;
-
         esmtp->state = STATE_COMMAND;
         if (!answer->code) {
                 esmtp_reply(esmtp, 250, "2.1.5", "recipient ok");
                 return;
         }
         esmtp_say_answer(esmtp, answer);
-        free(envelope->recipients[--envelope->recipient_count].address);
+        esmtp_drop_last_recipient(&esmtp->envelope);
 }
 
 static void commit_answered(struct esmtp *esmtp, const struct esmtp_answer *answer)

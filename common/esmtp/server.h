@@ -48,6 +48,7 @@ enum esmtp_want {
 struct esmtp_recipient {
         char *address;
         char notify[DSN_NOTIFY_SIZE]; /* as common/dsn.h gives it, or "" */
+        char *original;               /* to whom it went at first, as dsn_original() has it; or NULL */
 };
 
 struct esmtp_envelope {

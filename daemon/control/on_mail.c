@@ -70,6 +70,22 @@ static void check_reports(struct submitted *in, struct causes *problems)
         }
 }
 
+static void check_originals(const struct submitted *in, struct causes *problems)
+{
+        size_t index, count = json_array_size(in->said->originals);
+        struct cause cause = { 0 };
+        json_t *original;
+
+        if (in->said->originals && count != json_array_size(in->said->recipients))
+                cause_about(causes_add(problems), CAUSE_INVALID, "originals",
+                            "%zu items: there must be one for each recipient", count);
+        json_array_foreach(in->said->originals, index, original) {
+                const char *text = json_string_value(original);
+                if (text[0] && dsn_original(text, &cause) < 0 && problems->count < 20)
+                        cause_about(causes_add(problems), CAUSE_INVALID, "originals", "%s", cause.text);
+        }
+}
+
 static const char *notify_of(const struct submitted *in, size_t recipient)
 {
         const char *words =
@@ -86,10 +102,13 @@ static void submit(struct call *call, const struct submitted *in, int fd, uint8_
         size_t count = json_array_size(said->recipients);
         scoped(scoped_free) const char **recipients = new_zeroed(count + 1, sizeof *recipients);
         scoped(scoped_free) const char **notify = new_zeroed(count + 1, sizeof *notify);
+        scoped(scoped_free) const char **originals = new_zeroed(count + 1, sizeof *originals);
 
         for (size_t i = 0; i < count; i++) {
                 recipients[i] = json_string_value(json_array_get(said->recipients, i));
                 notify[i] = notify_of(in, i);
+                const char *original = json_string_value(json_array_get(said->originals, i));
+                originals[i] = original && original[0] ? original : NULL;
         }
         struct submit_order order = {
                 .account = said->account,
@@ -98,6 +117,7 @@ static void submit(struct call *call, const struct submitted *in, int fd, uint8_
                 .author = said->author,
                 .recipients = recipients,
                 .notify = notify,
+                .originals = originals,
                 .recipient_count = count,
                 .partial = said->partial,
                 .ret = in->returns[0] ? in->returns : NULL,
@@ -129,6 +149,7 @@ void on_submit(struct call *call)
 
         check_words(&in, &problems);
         check_reports(&in, &problems);
+        check_originals(&in, &problems);
         if (in.said->message && base64_decode(in.said->message, strlen(in.said->message), &bytes, &len) < 0)
                 cause_about(causes_add(&problems), CAUSE_INVALID, "message", "is not base64");
         int fd = described ? call_take_fd(call, (size_t)in.said->descriptor) : -1;

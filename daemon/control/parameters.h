@@ -44,6 +44,7 @@
         X(NAME, TEXT, name, "name", 0, 0, 0) \
         X(NOTIFY, TEXTS, notify, "notify", 0, 0, 0) \
         X(OLDER_THAN, INT, older_than, "olderThan", 0, 0, INT32_MAX) /* seconds */ \
+        X(ORIGINALS, TEXTS, originals, "originals", 0, 0, 0) \
         X(PARTIAL, BOOL, partial, "partial", 0, 0, 0) \
         X(PASSWORD, TEXT, password, "password", FIELD_SECRET, 0, LIMIT_SECRET) \
         X(PINS, TEXT, pins, "pins", 0, 0, 0) \

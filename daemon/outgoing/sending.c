@@ -475,10 +475,10 @@ struct sending *sending_new(struct account *account, struct queued_message *mess
                 recipient->address = queued->address;
                 recipient->notify = queued->notify;
                 recipient->attempts = queued->attempts;
-                /* a report names the address it was asked for; rfc822 has no form for one that is not ASCII
-                 * before the @ */
-                recipient->orcpt =
-                        queued->notify && !address_needs_utf8(queued->address) ? queued->address : NULL;
+                /* a report names the address it was asked for: its sender's, else this one; rfc822 has no
+                 * form for one that is not ASCII before the @ */
+                bool own = queued->notify && !address_needs_utf8(queued->address);
+                recipient->orcpt = queued->original ? queued->original : own ? queued->address : NULL;
         }
         sending->first_stored = message->first_len;
         apply_policy(sending);

@@ -48,6 +48,7 @@ static void submitting_free(struct submitting *submitting)
                 free((char *)(uintptr_t)texts[i]);
         free_texts(order->recipients, order->recipient_count);
         free_texts(order->notify, order->recipient_count);
+        free_texts(order->originals, order->recipient_count);
         client_file_close(order->fd);
         free(order->bytes);
         free(submitting->account);
@@ -120,9 +121,9 @@ static void check_sender(const struct submitting *submitting, const char *from, 
 
 /* The envelope's recipients, as they become. */
 struct envelope {
-        const char **recipients, **notify;
+        const char **recipients, **notify, **originals;
         size_t count, room;
-        const char *wish; /* notify of the recipient that is being looked at */
+        const char *wish, *original; /* notify and original of the recipient that is being looked at */
         bool overfull;
 };
 
@@ -130,6 +131,7 @@ static void envelope_free(struct envelope *envelope)
 {
         free_texts(envelope->recipients, envelope->count);
         free(envelope->notify);
+        free(envelope->originals);
 }
 
 /* Each once: the first wins. */
@@ -149,8 +151,11 @@ static void add_recipient(void *ctx, const char *address)
                 envelope->recipients =
                         new_resized(envelope->recipients, envelope->room, sizeof *envelope->recipients);
                 envelope->notify = new_resized(envelope->notify, envelope->room, sizeof *envelope->notify);
+                envelope->originals =
+                        new_resized(envelope->originals, envelope->room, sizeof *envelope->originals);
         }
         envelope->notify[envelope->count] = envelope->wish;
+        envelope->originals[envelope->count] = envelope->original;
         envelope->recipients[envelope->count++] = copy_text(address);
 }
 
@@ -232,6 +237,7 @@ static void find_recipients(struct submitting *submitting, const struct local_na
         for (size_t i = 0; i < order->recipient_count; i++) {
                 struct cause cause = { 0 };
                 envelope->wish = order->notify ? order->notify[i] : NULL;
+                envelope->original = order->originals ? order->originals[i] : NULL;
                 if (look_up(names, order->recipients[i], envelope, &cause) == 0)
                         continue;
                 refuse_recipient(submitting->refused, order->recipients[i], &cause);
@@ -316,6 +322,7 @@ static void queue(struct submitting *submitting, const struct account *account, 
                 .recipients = envelope->recipients,
                 .recipient_count = envelope->count,
                 .notify = order->notify ? envelope->notify : NULL,
+                .originals = order->originals ? envelope->originals : NULL,
                 .ret = order->ret,
                 .envelope_id = order->envelope_id,
                 .priority = order->urgent,
@@ -423,6 +430,7 @@ static struct submitting *submitting_new(const struct submit_order *order)
         own->author = copy_text(order->author);
         own->recipients = copy_texts(order->recipients, order->recipient_count);
         own->notify = copy_texts(order->notify, order->recipient_count);
+        own->originals = copy_texts(order->originals, order->recipient_count);
         own->ret = copy_text(order->ret);
         own->envelope_id = copy_text(order->envelope_id);
         own->key = copy_text(order->key);

@@ -22,6 +22,8 @@ struct submit_order {        /* copied, but for what is taken over */
         const char *const *recipients; /* addresses and local names */
         const char *const
                 *notify; /* one for each recipient as common/dsn.h gives it, or NULL; NULL: none at all */
+        const char *const
+                *originals; /* one for each recipient as dsn_original() has it, or NULL; NULL: none */
         size_t recipient_count;
         bool partial; /* those to whom it cannot go are told in the answer; the others get it all the same */
         const char *ret, *envelope_id, *key; /* as in struct submission, or NULL */

@@ -3,6 +3,7 @@
  * MAIL and RCPT: what of a message this server can carry, and the lines. Everything put
  * into a line was checked when it was submitted and is checked here again (rule 22).
  */
+#include "common/dsn.h"
 #include "common/limits.h"
 #include "common/names.h"
 #include "common/times.h"
@@ -189,7 +190,10 @@ bool smtp_envelope_say_recipient(struct smtp_session *session, const struct smtp
         bool dsn = session->can.dsn && !session->known->no_recipient_parameters;
         bool notify = dsn && recipient->notify && is_notify(recipient->notify);
         scoped(scoped_free) char *address = address_on_wire(recipient->address);
-        scoped(scoped_free) char *original = recipient->orcpt ? address_on_wire(recipient->orcpt) : NULL;
+        bool typed = recipient->orcpt && dsn_original(recipient->orcpt, NULL) == 0;
+        scoped(scoped_free) char *original = !recipient->orcpt ? NULL
+                                             : typed           ? copy_text(recipient->orcpt)
+                                                               : address_on_wire(recipient->orcpt);
         char *orcpt = dsn && original && original[0] ? orcpt_of(original) : NULL;
 
         engine_say_gated(&session->engine, "RCPT TO:<%s>%s%s%s", address, notify ? " NOTIFY=" : "",

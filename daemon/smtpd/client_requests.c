@@ -288,6 +288,7 @@ static void submit(struct smtpd_client *v)
         size_t count = envelope->recipient_count;
         scoped(scoped_free) const char **recipients = new_zeroed(count, sizeof *recipients);
         scoped(scoped_free) const char **notify = new_zeroed(count, sizeof *notify);
+        scoped(scoped_free) const char **originals = new_zeroed(count, sizeof *originals);
         scoped(scoped_free) char *trace = trace_field(v);
         const struct device *device = v->device ? device_named(v->device) : NULL;
         struct submit_order order = {
@@ -296,6 +297,7 @@ static void submit(struct smtpd_client *v)
                 .from = envelope->from,
                 .recipients = recipients,
                 .notify = notify,
+                .originals = originals,
                 .recipient_count = count,
                 .ret = envelope->ret[0] ? envelope->ret : NULL,
                 .envelope_id = envelope->envelope_id,
@@ -308,6 +310,7 @@ static void submit(struct smtpd_client *v)
         for (size_t i = 0; i < count; i++) {
                 recipients[i] = envelope->recipients[i].address;
                 notify[i] = envelope->recipients[i].notify[0] ? envelope->recipients[i].notify : NULL;
+                originals[i] = envelope->recipients[i].original;
         }
         spool_take(v->spool, &order.fd, &order.bytes, &order.len);
         v->waiting = true;

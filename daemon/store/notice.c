@@ -77,6 +77,12 @@ static int append_field(struct buf *out, const char *name, const char *value)
         return buf_append_text(out, "\r\n");
 }
 
+/* Nothing where there is none. */
+static int append_given(struct buf *out, const char *name, const char *value)
+{
+        return value ? append_field(out, name, value) : 0;
+}
+
 static int append_date(struct buf *out, const char *name, time_t time)
 {
         char date[48];
@@ -174,8 +180,9 @@ static int write_recipient(const struct notice *n, const struct notice_recipient
                 text_of("%s; %s", words ? "smtp" : "X-emailsecd", words ? words : own);
         scoped(scoped_free) char *mta = text_of("dns; %s%s%s", mark, n->server, end);
 
-        if (buf_append_text(out, "\r\n") || append_field(out, "Final-Recipient", final) ||
-            append_field(out, "Action", "failed") || append_field(out, "Status", status_of(recipient)) ||
+        if (buf_append_text(out, "\r\n") || append_given(out, "Original-Recipient", recipient->original) ||
+            append_field(out, "Final-Recipient", final) || append_field(out, "Action", "failed") ||
+            append_field(out, "Status", status_of(recipient)) ||
             (words && append_field(out, "Remote-MTA", mta)) ||
             append_field(out, "Diagnostic-Code", diagnostic))
                 return -1;
@@ -187,7 +194,7 @@ static int write_status(const struct notice *n, struct buf *out)
         scoped(scoped_free) char *mta = text_of("dns; %s", n->hostname);
 
         if (buf_appendf(out, "\r\n--=_%s\r\nContent-Type: message/delivery-status\r\n\r\n", n->token) ||
-            (n->envelope_id && append_field(out, "Original-Envelope-Id", n->envelope_id)) ||
+            append_given(out, "Original-Envelope-Id", n->envelope_id) ||
             append_field(out, "Reporting-MTA", mta) || append_date(out, "Arrival-Date", n->submitted) ||
             append_field(out, "X-Emailsecd-Queue-Id", n->id))
                 return -1;

@@ -16,6 +16,7 @@ struct notice_recipient {
         const char *reply;    /* the server's words or ours; may be NULL */
         const char *enhanced; /* "5.1.1", or NULL */
         enum cause_code cause;
+        const char *original; /* as dsn_original() has it, or NULL */
 };
 struct notice {
         const char *to, *from;                         /* addresses of its own header */

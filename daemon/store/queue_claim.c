@@ -55,6 +55,7 @@ void queued_message_free(struct queued_message *message)
         for (size_t i = 0; i < message->recipient_count; i++) {
                 free(message->recipients[i].address);
                 free(message->recipients[i].notify);
+                free(message->recipients[i].original);
         }
         free(message->recipients);
         free(message->from);
@@ -166,12 +167,12 @@ static int load_recipients(struct queued_message *message, struct database *db, 
                            struct cause *cause)
 {
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT number, address, attempts, state, notify FROM recipient WHERE seq = ?"
-                         " AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME
-                         " AND next_attempt <= ?)) ORDER BY number",
-                         VALUES(v_int((int64_t)message->seq), v_int(until)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT number, address, attempts, state, notify, original FROM recipient WHERE seq = ?"
+                " AND (state = " SQL_QUEUED " OR (state IN " SQL_WAITS_FOR_TIME
+                " AND next_attempt <= ?)) ORDER BY number",
+                VALUES(v_int((int64_t)message->seq), v_int(until)));
 
         if (!rows)
                 return -1;
@@ -184,6 +185,7 @@ static int load_recipients(struct queued_message *message, struct database *db, 
                         .address = db_text(rows, 1),
                         .attempts = (unsigned)sqlite3_column_int(rows, 2),
                         .notify = db_text(rows, 4),
+                        .original = db_text(rows, 5),
                 };
                 message->maybe_sent = message->maybe_sent || sqlite3_column_int(rows, 3) == QUEUE_AMBIGUOUS;
         }

@@ -425,6 +425,7 @@ int queue_flood_gate(struct flood *flood, struct database *db, const char *accou
                 if (result == 0) {
                         free(take(recipient->address));
                         free(take(recipient->notify));
+                        free(take(recipient->original));
                         continue;
                 }
                 message->recipients[kept++] = *recipient;

@@ -28,6 +28,7 @@ static void source_done(struct notice_source *source)
                 free((char *)(uintptr_t)source->recipients[i].address);
                 free((char *)(uintptr_t)source->recipients[i].reply);
                 free((char *)(uintptr_t)source->recipients[i].enhanced);
+                free((char *)(uintptr_t)source->recipients[i].original);
         }
         free(source->recipients);
         free(source->sender);
@@ -88,7 +89,7 @@ static int read_recipients(struct database *db, uint64_t seq, struct notice_sour
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT address, reply, enhanced, cause FROM recipient"
+                         "SELECT address, reply, enhanced, cause, original FROM recipient"
                          " WHERE seq = ? AND state = " SQL_FAILED " AND told = 0 ORDER BY number",
                          VALUES(v_int((int64_t)seq)));
 
@@ -101,6 +102,7 @@ static int read_recipients(struct database *db, uint64_t seq, struct notice_sour
                         .reply = db_text(rows, 1),
                         .enhanced = db_text(rows, 2),
                         .cause = code ? cause_named(code) : CAUSE_NONE,
+                        .original = db_text(rows, 4),
                 };
         }
         return more;

@@ -30,11 +30,11 @@ static json_t *recipients_of(struct database *db, uint64_t seq, struct cause *ca
 {
         json_t *list = json_array();
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT address, state, reply, enhanced, cause, time, notify FROM recipient"
-                         " WHERE seq = ? ORDER BY number",
-                         VALUES(v_int((int64_t)seq)));
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT address, state, reply, enhanced, cause, time, notify, original FROM recipient"
+                " WHERE seq = ? ORDER BY number",
+                VALUES(v_int((int64_t)seq)));
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 json_t *item = json_object();
@@ -45,6 +45,7 @@ static json_t *recipients_of(struct database *db, uint64_t seq, struct cause *ca
                 json_put_text(item, "cause", column(rows, 4));
                 json_put_time(item, "time", sqlite3_column_int64(rows, 5));
                 json_put_text(item, "notify", column(rows, 6));
+                json_put_text(item, "original", column(rows, 7));
                 (void)json_array_append_new(list, item);
         }
         if (more == 0)

@@ -30,19 +30,23 @@ struct submit {
         struct store_write write;
 };
 
+static void free_texts(const char **texts, size_t count)
+{
+        for (size_t i = 0; texts && i < count; i++)
+                free((char *)(uintptr_t)texts[i]);
+        free(texts);
+}
+
 static void submit_free(struct submit *submit)
 {
         struct submission *s = &submit->s;
 
-        for (size_t i = 0; i < s->recipient_count; i++)
-                free((char *)(uintptr_t)s->recipients[i]);
-        for (size_t i = 0; s->notify && i < s->recipient_count; i++)
-                free((char *)(uintptr_t)s->notify[i]);
+        free_texts(s->recipients, s->recipient_count);
+        free_texts(s->notify, s->recipient_count);
+        free_texts(s->originals, s->recipient_count);
         const char *texts[] = { s->account, s->from, s->key, s->submitted_by, s->ret, s->envelope_id };
         for (size_t i = 0; i < count_of(texts); i++)
                 free((char *)(uintptr_t)texts[i]);
-        free(s->recipients);
-        free(s->notify);
         taking_free(submit->taking);
         free(submit);
 }
@@ -193,11 +197,12 @@ static int insert_recipients(const struct submission *s, struct database *db, ui
 {
         for (size_t i = 0; i < s->recipient_count; i++)
                 if (db_run(db, cause,
-                           "INSERT INTO recipient (seq, number, address, state, notify) VALUES (?, ?, ?, ?, "
-                           "?)",
+                           "INSERT INTO recipient (seq, number, address, state, notify, original)"
+                           " VALUES (?, ?, ?, ?, ?, ?)",
                            VALUES(v_int((int64_t)seq), v_int((int64_t)i), v_text(s->recipients[i]),
                                   v_int(s->held ? QUEUE_HELD : QUEUE_QUEUED),
-                                  v_text(s->notify ? s->notify[i] : NULL))) < 0)
+                                  v_text(s->notify ? s->notify[i] : NULL),
+                                  v_text(s->originals ? s->originals[i] : NULL))) < 0)
                         return -1;
         return 0;
 }
@@ -275,6 +280,15 @@ static void taken_in(void *ctx, struct taking *taking, const struct cause *cause
                 submit->s.coming(submit->s.account);
 }
 
+static const char **copy_texts(const char **texts, size_t count)
+{
+        const char **copies = texts ? new_zeroed(count + 1, sizeof *copies) : NULL;
+
+        for (size_t i = 0; copies && i < count; i++)
+                copies[i] = copy_text(texts[i]);
+        return copies;
+}
+
 static struct submit *submit_copy(const struct submission *given)
 {
         struct submit *submit = new_object(struct submit);
@@ -287,13 +301,10 @@ static struct submit *submit_copy(const struct submission *given)
         s->key = copy_text(given->key);
         s->ret = copy_text(given->ret);
         s->envelope_id = copy_text(given->envelope_id);
-        s->notify = given->notify ? new_zeroed(given->recipient_count + 1, sizeof *s->notify) : NULL;
-        for (size_t i = 0; given->notify && i < given->recipient_count; i++)
-                s->notify[i] = copy_text(given->notify[i]);
+        s->notify = copy_texts(given->notify, given->recipient_count);
+        s->originals = copy_texts(given->originals, given->recipient_count);
         s->submitted_by = copy_text(given->submitted_by ? given->submitted_by : "");
-        s->recipients = new_zeroed(given->recipient_count + 1, sizeof *s->recipients);
-        for (size_t i = 0; i < given->recipient_count; i++)
-                s->recipients[i] = copy_text(given->recipients[i]);
+        s->recipients = copy_texts(given->recipients, given->recipient_count);
         s->bytes = NULL;
         s->fd = -1;
         return submit;

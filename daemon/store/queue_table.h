@@ -36,6 +36,7 @@ struct submission { /* copied by queue_submit, except the descriptor: taken over
         const char **recipients;
         size_t recipient_count;
         const char **notify; /* one for each recipient as common/dsn.h gives it, or NULL; NULL: none at all */
+        const char **originals;        /* likewise as dsn_original() has it */
         const char *ret, *envelope_id; /* likewise */
         int priority;                  /* 0 normal, 1 urgent */
         const char *key;               /* idempotency key or NULL */
@@ -82,7 +83,7 @@ struct flood_rules {          /* of an account; copied */
 struct queued_recipient {
         uint32_t index; /* within the message */
         char *address;
-        char *notify; /* or NULL */
+        char *notify, *original; /* or NULL */
         unsigned attempts;
 };
 struct queued_message {

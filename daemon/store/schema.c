@@ -11,7 +11,8 @@
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
  * body.digest      SHA-256 of data; NULL: taken in before there were digests, unchecked
- * message.ret, envelope_id, recipient.notify  what was asked about delivery reports (RFC 3461); NULL: nothing
+ * message.ret, envelope_id, recipient.notify, original  what was asked about delivery reports, and to whom it
+ *                  went at first (RFC 3461); NULL: nothing
  * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
  * cursor           of a POP3 account (folder ''): only that it was looked at once
@@ -209,5 +210,7 @@ const char *const schema_steps[] = {
 
         "ALTER TABLE inbox ADD COLUMN box TEXT NOT NULL DEFAULT '';"
         "CREATE INDEX inbox_box ON inbox (account, box);",
+
+        "ALTER TABLE recipient ADD COLUMN original TEXT;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -4,6 +4,7 @@
 import base64
 import email
 import os
+import re
 import subprocess
 import time
 
@@ -59,6 +60,37 @@ def test_wishes_reach_a_server_that_reports(station, new_sink):
     assert [r["notify"] for r in message["recipients"]] == ["NEVER", "FAILURE,DELAY", None]
 
 
+ORIGINAL = "rfc822;old+1@x.example"
+
+
+def test_original_recipients_reach_a_server_that_reports(station, new_sink, sendmail):
+    """By the socket and by sendmail -bs, also without NOTIFY, over a kill; where the server does not report, not."""
+    sink = new_sink(extensions=DSN)
+    sink.rule("mail", "451 4.3.0 later")
+    outgoing(station, sink)
+    queued = submit(station, ["a@x.example", "b@x.example"], originals=[ORIGINAL, ""])
+    done = sendmail("-bs", data=b"EHLO x\r\nMAIL FROM:<sender@example.test>\r\nRCPT TO:<c@x.example> "
+                                b"ORCPT=rfc822;old+2B2@x.example\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
+    assert b"queued as" in done.stdout, done
+    station.wait_event("mail.deferred", account="a")
+    station.kill()
+    sink.clear_rules()
+    station.start()
+    station.ctl("account", "poll", "a", code=None)
+    ids = [queued, re.search(rb"queued as (\S+)", done.stdout)[1].decode()]
+    station.ctl("queue", "retry", *ids, code=None)
+    for one in ids:
+        station.wait_message(one)
+    assert {"RCPT TO:<a@x.example> ORCPT=rfc822;old+2B1@x.example", "RCPT TO:<b@x.example>",
+            "RCPT TO:<c@x.example> ORCPT=rfc822;old+2B2@x.example"} <= set(sink.envelopes)
+    assert [one["original"] for one in station.message(queued)["recipients"]] == [ORIGINAL, None]
+    plain = new_sink()
+    outgoing(station, plain, "plain")
+    station.wait_message(station.call("Submit", account="plain", recipients=["a@x.example"], originals=[ORIGINAL],
+                                      message=base64.b64encode(letters.letter("box")).decode())["id"])
+    assert plain.envelopes[1] == "RCPT TO:<a@x.example>"
+
+
 def test_wishes_stay_at_home_where_nothing_reports(station, sink):
     outgoing(station, sink)
     station.wait_message(submit(station, ["a@x.example"], notify=["success"], ret="full", envelopeId="e"))
@@ -91,6 +123,8 @@ def test_wishes_survive_a_kill(station, new_sink):
     ("envelopeId", {"envelopeId": "x" * 101}),
     ("envelopeId", {"envelopeId": "caf\u00e9"}),
     ("envelopeId", {"envelopeId": ""}),
+    ("originals", {"originals": ["rfc822;a@x.example"]}),
+    ("originals", {"originals": ["rfc822;a\r\nb@x.example", "x"]}),
 ])
 def test_bad_wishes_are_named(station, sink, field, more):
     outgoing(station, sink)
@@ -168,7 +202,7 @@ def test_notice_of_a_refused_recipient(station, sink):
     sink.rule("rcpt", "550 5.1.1 nobody here", match=b"bad")
     message_id = letters.new_message_id()
     queued = submit(station, ["bad@x.example", "good@x.example", "bad2@x.example"],
-                    letters.letter("box", message_id=message_id), envelopeId="day 7")
+                    letters.letter("box", message_id=message_id), envelopeId="day 7", originals=[ORIGINAL, "", ""])
     assert station.wait_message(queued)["state"] == "failed"
     sink.wait_for(2)
     notice = next(one for one in sink.accepted if one.sender == "")
@@ -176,6 +210,7 @@ def test_notice_of_a_refused_recipient(station, sink):
     message, first, recipients, header = reports_of(notice.content)
     assert message["Auto-Submitted"] == "auto-generated" and message["References"] == message_id
     assert first["Original-Envelope-Id"] == "day 7" and first["Reporting-MTA"] == "dns; station.example"
+    assert [r["Original-Recipient"] for r in recipients] == [ORIGINAL, None]
     assert [r["Final-Recipient"] for r in recipients] == ["rfc822;bad@x.example", "rfc822;bad2@x.example"]
     for one in recipients:
         assert (one["Action"], one["Status"]) == ("failed", "5.1.1")

@@ -78,11 +78,12 @@ def test_what_was_asked_about_reports_is_kept(open_doors, sink):
     with doors.talk() as talk:
         assert talk.code("EHLO x") == 250
         assert talk.code("MAIL FROM:<plant@example.test> RET=HDRS ENVID=x+2By SIZE=10") == 250
-        assert talk.code("RCPT TO:<box@example.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;box@example.test") == 250
+        assert talk.code("RCPT TO:<box@example.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;old+2Bbox@example.test") == 250
         assert talk.code("DATA") == 354
         queue_id = re.search(r"queued as (\S+)", talk.say("Subject: x\r\n\r\nx\r\n.")[1])[1]
     message = station.message(queue_id)
     assert (message["ret"], message["envelopeId"], message["recipients"][0]["notify"]) == ("HDRS", "x+y", "SUCCESS,FAILURE")
+    assert message["recipients"][0]["original"] == "rfc822;old+box@example.test"
 
 
 def test_chunks_and_large_messages(open_doors, sink):

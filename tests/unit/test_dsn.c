@@ -69,6 +69,31 @@ START_TEST(a_name_for_the_envelope)
 }
 END_TEST
 
+START_TEST(to_whom_it_went_at_first)
+{
+        struct cause cause = { 0 };
+        char longest[502] = "rfc822;";
+
+        memset(longest + 7, 'x', 493);
+        longest[500] = '\0';
+        ck_assert_int_eq(dsn_original("rfc822;a+b@c.example", &cause), 0);
+        ck_assert_int_eq(dsn_original("X-local-1;j r=1", &cause), 0);
+        ck_assert_int_eq(dsn_original(longest, &cause), 0);
+        longest[499] = '+'; /* three on the wire */
+        ck_assert_int_eq(dsn_original(longest, &cause), -1);
+        static const char *const bad[] = { "",
+                                           ";a@b",
+                                           "a@b",
+                                           "rfc822;",
+                                           "rfc 822;a@b",
+                                           "rfc822;a\r\nX: y",
+                                           "rfc822;caf\xc3\xa9",
+                                           "an-address-type-of-too-many-letters;a" };
+        for (size_t i = 0; i < count_of(bad); i++)
+                ck_assert_msg(dsn_original(bad[i], &cause) == -1, "%s", bad[i]);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("dsn");
@@ -77,6 +102,7 @@ int main(void)
         tcase_add_loop_test(tc, when_a_report_is_wanted, 0, (int)count_of(notifies));
         tcase_add_test(tc, how_much_comes_back);
         tcase_add_test(tc, a_name_for_the_envelope);
+        tcase_add_test(tc, to_whom_it_went_at_first);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);

@@ -60,7 +60,8 @@ static void answer_recipient(struct owner *owner)
         const struct esmtp_recipient *last = &envelope->recipients[envelope->recipient_count - 1];
         struct esmtp_answer answer = { 0 };
 
-        note(owner, "rcpt <%s> %s\n", last->address, last->notify);
+        note(owner, "rcpt <%s> %s%s%s\n", last->address, last->notify, last->original ? " of " : "",
+             last->original ? last->original : "");
         if (strncmp(last->address, "no", 2) == 0)
                 answer = (struct esmtp_answer){ 550, "5.1.1", "nobody", NULL, false };
         if (strcmp(last->address, "root") == 0)
@@ -234,7 +235,21 @@ static const struct script {
         { "parameters",
           EHLO "mail from:<> size=10 body=8bitmime ret=hdrs envid=a+2Bb smtputf8 auth=<>\r\n"
                "rcpt to:<\"a b\"@y.example> notify=success,failure orcpt=rfc822;x@y\r\n",
-          "250 250 250", "mail <> HDRS a+b\nrcpt <\"a b\"@y.example> SUCCESS,FAILURE\n", false },
+          "250 250 250", "mail <> HDRS a+b\nrcpt <\"a b\"@y.example> SUCCESS,FAILURE of rfc822;x@y\n",
+          false },
+        { "original recipients",
+          EHLO MAIL
+          "RCPT TO:<b@y.example> ORCPT=rfc822;a+2Bb+40+3D\r\nRCPT TO:<no@y.example> ORCPT=rfc822;x\r\n"
+          "RCPT TO:<b@y.example> ORCPT=x@y\r\nRCPT TO:<b@y.example> ORCPT=rfc822;a+0D+0Ab\r\n"
+          "RCPT TO:<b@y.example> ORCPT=rfc822;a+b\r\nRCPT TO:<b@y.example> ORCPT=\r\n"
+          "RCPT TO:<b@y.example> ORCPT=utf-8;\xc3\xa4@x\r\n",
+          "250 250 250 550 501 501 501 501 501",
+          "mail <a@x.example>  \nrcpt <b@y.example>  of rfc822;a+b@=\nrcpt <no@y.example>  of rfc822;x\n",
+          false },
+        { "an original recipient in UTF-8",
+          EHLO "MAIL FROM:<a@x.example> SMTPUTF8\r\nRCPT TO:<b@y.example> ORCPT=utf-8;\xc3\xa4@x\r\n"
+               "RCPT TO:<b@y.example> ORCPT=utf-8;\xc3@x\r\n",
+          "250 250 250 501", "mail <a@x.example>  \nrcpt <b@y.example> \n", false },
         { "without brackets", EHLO "MAIL FROM: a@x.example\r\nRCPT TO:b@y.example\r\n", "250 250 250",
           "mail <a@x.example>  \nrcpt <b@y.example> \n", false },
         { "a name of this machine", EHLO "MAIL FROM:<cron>\r\nRCPT TO:<root>\r\n", "250 250 250",

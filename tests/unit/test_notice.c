@@ -58,14 +58,15 @@ static void has(const char *text, const char *part)
 START_TEST(the_form)
 {
         const struct notice_recipient recipients[] = {
-                { "b@x", "550 5.1.1 no such user", "5.1.1", CAUSE_REFUSED },
-                { "c@x", "not delivered within 5 days; last: 450 4.2.2 full", "4.2.2", CAUSE_EXPIRED },
-                { "d@x", "the message is too large", NULL, CAUSE_UNSENDABLE },
-                { "e@x", "550 no", NULL, CAUSE_REFUSED },
+                { "b@x", "550 5.1.1 no such user", "5.1.1", CAUSE_REFUSED, NULL },
+                { "c@x", "not delivered within 5 days; last: 450 4.2.2 full", "4.2.2", CAUSE_EXPIRED, NULL },
+                { "d@x", "the message is too large", NULL, CAUSE_UNSENDABLE, "rfc822;first+d@x" },
+                { "e@x", "550 no", NULL, CAUSE_REFUSED, NULL },
         };
         char *text = write_one(recipients, count_of(recipients), header, sizeof header - 1);
 
         check_lines(text);
+        has(text, "\r\n\r\nOriginal-Recipient: rfc822;first+d@x\r\nFinal-Recipient: rfc822;d@x\r\n");
         has(text, "\r\nAuto-Submitted: auto-generated\r\n");
         has(text, "report-type=delivery-status;\r\n boundary=\"=_TOKEN\"\r\n\r\n--=_TOKEN\r\n");
         has(text,
@@ -89,7 +90,7 @@ START_TEST(what_is_not_ascii)
 {
         static const char head[] = "Subject: caf\xc3\xa9 = 1 \r\nX: y\r\n\r\n";
         const struct notice_recipient one = { "j\xc3\xb6rg\xf0\x9f\x98\x80@x", "550 na\xefve \xc3", "5.0.0",
-                                              CAUSE_REFUSED };
+                                              CAUSE_REFUSED, NULL };
         char *text = write_one(&one, 1, head, sizeof head - 1);
 
         check_lines(text);
@@ -104,7 +105,7 @@ END_TEST
 START_TEST(long_and_missing_things)
 {
         static char reply[380], head[200 * 1024];
-        const struct notice_recipient one = { "b@x", reply, "", CAUSE_REFUSED };
+        const struct notice_recipient one = { "b@x", reply, "", CAUSE_REFUSED, NULL };
 
         memset(reply, 'r', sizeof reply - 1);
         memcpy(reply, "550 ", 4);

@@ -1400,11 +1400,14 @@ START_TEST(mail_of_version_1_goes_on)
         ck_assert_ptr_null(claimed.messages[0]->ret);
         ck_assert_ptr_null(claimed.messages[0]->envelope_id);
         ck_assert_ptr_null(claimed.messages[0]->recipients[0].notify);
+        ck_assert_ptr_null(claimed.messages[0]->recipients[0].original);
         free_claimed(&claimed);
         settle(7, QUEUE_SENT, 0);
         struct submission s = plain("out");
         static const char *notify[] = { "NEVER" };
+        static const char *originals[] = { "rfc822;o@x" };
         s.notify = notify;
+        s.originals = originals;
         s.ret = "FULL";
         s.envelope_id = "e";
         json_t *message = get(submit_well(&s).id);
@@ -1412,6 +1415,7 @@ START_TEST(mail_of_version_1_goes_on)
         ck_assert_str_eq(json_string_value(json_object_get(message, "envelopeId")), "e");
         json_t *recipient = json_array_get(json_object_get(message, "recipients"), 0);
         ck_assert_str_eq(json_string_value(json_object_get(recipient, "notify")), "NEVER");
+        ck_assert_str_eq(json_string_value(json_object_get(recipient, "original")), "rfc822;o@x");
         json_decref(message);
 }
 END_TEST
