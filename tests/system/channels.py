@@ -20,7 +20,7 @@ def kind_of(transport):
 
 def properties(transport, security, host, port, user, **more):
     """Properties of an account there. Incoming ones look when they are started or told to."""
-    found = {"hostname": host, "port": port, "account": user, "connectionTimeout": 5, **SWITCHES[security]}
+    found = {"hostname": host, "port": port, "account": user, "connectionTimeout": 30, **SWITCHES[security]}
     if transport == "smtp":
         found["from"] = "sender@example.test"
     else:

@@ -358,7 +358,7 @@ def try_case(new_station, new_fake, folder, world):
 
 def look_at(case, station, server, transport, security, certificate):
     station.add(channels.kind_of(transport), "a", **channels.properties(
-        transport, security, case.host, server.port, "canary-user", connectionTimeout=2 * users_patience()))
+        transport, security, case.host, server.port, "canary-user", connectionTimeout=60))
     if transport == "smtp":
         station.send("a", "canary-box@example.test", letters.letter("canary-box", body="canary-text\n"))
     steps = {step["step"]: step for step in station.ctl("--json", "account", "test", "a", code=None).json}
@@ -373,10 +373,6 @@ def look_at(case, station, server, transport, security, certificate):
     else:
         unhealthy(case, station, server, steps["certificate"]["cause"])
     assert server.leaks() == []
-
-
-def users_patience():
-    return 1 if os.environ.get("FLAVOUR", "plain") == "plain" else 3
 
 
 def unhealthy(case, station, server, told):

@@ -635,9 +635,9 @@ def test_a_step_that_failed_has_its_time_and_its_command(station, new_fake, cert
 
     def add(name, transport, security, host, port, **more):
         station.add(channels.kind_of(transport), name, **channels.properties(
-            transport, security, host, port, "user", enabled=False, connectionTimeout=1, **more))
+            transport, security, host, port, "user", enabled=False, **{"connectionTimeout": 30, **more}))
 
-    add("silent", "imap", "starttls", "127.0.0.1", new_fake("imap", "silent", leaf).port)
+    add("silent", "imap", "starttls", "127.0.0.1", new_fake("imap", "silent", leaf).port, connectionTimeout=1)
     add("refuses", "pop3", "ssl", "127.0.0.1", new_fake("pop3", "good", leaf, implicit_tls=True).port)
     add("closed", "smtp", "ssl", "127.0.0.1", 1)
     add("nameless", "smtp", "ssl", "no.such.name.invalid", 465)
