@@ -69,13 +69,34 @@ static struct account *there_is(const char *name, enum account_kind kind)
         return account;
 }
 
+/* All pieces together. What was under way, `work`, is ended. */
+static json_t *whole(bool (*next)(void *work, struct json_writer *out), void (*end)(void *work), void *work,
+                     const char *member)
+{
+        struct buf text;
+        struct json_writer out = { .to = &text };
+        bool more = true;
+
+        buf_init(&text, 1 << 20);
+        while (more)
+                more = next(work, &out);
+        end(work);
+        ck_assert(!out.failed);
+        json_t *parameters = json_loadb((const char *)buf_bytes(&text), text.len, 0, NULL);
+        json_t *value = json_incref(json_object_get(parameters, member));
+        ck_assert_ptr_nonnull(value);
+        json_decref(parameters);
+        buf_free(&text);
+        return value;
+}
+
 static json_t *status_of(const char *name, size_t most)
 {
         struct cause cause = { 0 };
-        json_t *status = service_status(name, most, &cause);
+        struct status_work *work = service_status_begin(name, most, &cause);
 
-        ck_assert_msg(status != NULL, "%s", cause.text);
-        return status;
+        ck_assert_msg(work != NULL, "%s", cause.text);
+        return whole(service_status_next, service_status_end, work, "status");
 }
 
 /* Whether one of these has the words in its text: sentences, causes or findings. */
@@ -170,7 +191,7 @@ START_TEST(no_account_of_that_name)
 {
         struct cause cause = { 0 };
 
-        ck_assert_ptr_null(service_status("nobody", 10, &cause));
+        ck_assert_ptr_null(service_status_begin("nobody", 10, &cause));
         ck_assert_int_eq(cause.code, CAUSE_NOT_FOUND);
 }
 END_TEST
@@ -190,7 +211,7 @@ static const char *verdict_of(const json_t *findings, const char *check)
 
 static void check_audit(const char *check, const char *verdict)
 {
-        json_t *findings = service_audit();
+        json_t *findings = whole(service_audit_next, service_audit_end, service_audit_begin(), "findings");
 
         ck_assert_msg(same_text(verdict_of(findings, check), verdict), "%s: %s, not %s", check,
                       verdict_of(findings, check), verdict);
