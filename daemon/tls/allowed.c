@@ -182,13 +182,12 @@ static struct entry *raise_challenge(const struct tls_evidence *evidence, const 
         return entry;
 }
 
-/* When an approval ends: by its own date, or with the certificate unless expiry itself was accepted. With a
- * pinned key the certificate may have been renewed since; judge() sees to that one. 0: never. */
+/* When an approval ends: by its own date, or with the certificate. 0: never. */
 static time_t end_of(const struct entry *entry)
 {
         time_t end = entry->decided.expires;
 
-        if (entry->decided.pins == PINS_CERTIFICATE && !(entry->decided.errors & 1u << PROBLEM_EXPIRED) &&
+        if (entry_ends_with_certificate(entry->decided.pins, entry->decided.errors) &&
             (end == 0 || entry->certificate.not_after < end))
                 end = entry->certificate.not_after;
         return end;

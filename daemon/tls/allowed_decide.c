@@ -78,6 +78,30 @@ static int check_seen(const struct entry *entry, const struct allowed_decision *
         return -1;
 }
 
+/* An approval that would be over at once is none: that the certificate has ended is to be seen, and accepted
+ * with the other errors. */
+static int check_validity(const struct entry *entry, const struct allowed_decision *decision,
+                          struct cause *cause)
+{
+        char when[32];
+
+        if (!entry_ends_with_certificate(decision->pins, allowed_entry_problems(entry)) ||
+            entry->certificate.not_after > loop_wall())
+                return 0;
+        time_rfc3339(entry->certificate.not_after, when);
+        cause_set(cause, CAUSE_STATE,
+                  "the certificate of entry %s has ended on %s, which is not among the errors that were "
+                  "seen: an "
+                  "approval would be over at once",
+                  entry->id, when);
+        cause_remedy(cause,
+                     "have the account try again (emailsecctl account test ACCOUNT), then show it again: "
+                     "emailsecctl "
+                     "challenge show %s",
+                     entry->id);
+        return -1;
+}
+
 static int check_approval(const struct entry *entry, const struct allowed_decision *decision,
                           struct cause *cause)
 {
@@ -86,9 +110,9 @@ static int check_approval(const struct entry *entry, const struct allowed_decisi
                 time_rfc3339(decision->until, when);
                 return cause_about(cause, CAUSE_INVALID, "until", "%s is in the past", when);
         }
-        if (check_fingerprint(entry, decision, cause) < 0)
+        if (check_fingerprint(entry, decision, cause) < 0 || check_seen(entry, decision, cause) < 0)
                 return -1;
-        return check_seen(entry, decision, cause);
+        return check_validity(entry, decision, cause);
 }
 
 static int check(const struct entry *entry, const struct allowed_decision *decision, struct cause *cause)

@@ -66,6 +66,13 @@ static inline bool entry_is_over(const struct entry *entry)
         return (entry->needless || entry->unused) && entry->decided.state != ALLOWED_REJECTED;
 }
 
+/* Such an approval ends with the certificate at the latest: expiry itself is not among the accepted errors.
+ * With a pinned key the certificate may have been renewed since; judge() sees to that one. */
+static inline bool entry_ends_with_certificate(enum allowed_pins pins, uint32_t errors)
+{
+        return pins == PINS_CERTIFICATE && !(errors & 1u << PROBLEM_EXPIRED);
+}
+
 extern const char *const allowed_state_names[3];
 
 /* The object of the Varlink interface. */

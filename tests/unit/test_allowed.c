@@ -534,6 +534,35 @@ START_TEST(expiry)
 }
 END_TEST
 
+/* Approved, it would be over at once: refused, until the server was seen with a certificate that has ended.
+ */
+START_TEST(ended_since_it_was_seen)
+{
+        char *id = copy_text(session("a", "h.example", 1, &leaf, unknown).allowed_id);
+        char digits[65];
+        struct allowed_decision decision = {
+                .id = id, .what = DECIDE_APPROVE, .fingerprint = digits, .pins = PINS_CERTIFICATE
+        };
+
+        hex_print(leaf.sha256, 32, digits);
+        loop_freeze(3000, leaf.not_after);
+        decide_as(decision);
+        ck_assert_int_eq(answer_cause.code, CAUSE_STATE);
+        decision.until = leaf.not_after + 60;
+        decide_as(decision);
+        ck_assert_int_eq(answer_cause.code, CAUSE_STATE);
+        ck_assert_uint_eq(allowed_count("pending", false), 1);
+        decision.pins = PINS_KEY; /* it may be renewed */
+        decide_as(decision);
+        decide_as((struct allowed_decision){ .id = id, .what = DECIDE_UNAPPROVE });
+        (void)session("a", "h.example", 1, &leaf, unknown | expired);
+        approve(id, &leaf, PINS_CERTIFICATE, 0);
+        ck_assert_int_eq(allowed_expire(leaf.not_after + 60), 0);
+        ck_assert_uint_eq(allowed_count("approved", false), 1);
+        free(id);
+}
+END_TEST
+
 /* Each way of damage: the file stays, every verdict is a fault, nothing is decided. */
 static const char *const damages[] = {
         "",
@@ -662,6 +691,7 @@ int main(void)
         tcase_add_test(tests, healed);
         tcase_add_test(tests, servers_that_nobody_uses);
         tcase_add_test(tests, expiry);
+        tcase_add_test(tests, ended_since_it_was_seen);
         tcase_add_loop_test(tests, poisoned, 0, (int)count_of(damages));
         tcase_add_test(tests, moved_entry);
         tcase_add_test(tests, decisions_together);
