@@ -49,27 +49,66 @@ static struct {
 
 /* ---- one file; file pool ---- */
 
-/* Its place and name now: a mail reader may have moved it since. The folder, or -1. */
-static int find_file(const struct maildir *maildir, const struct inbox_row *row, char **name, struct stat *st)
-{
-        int claimed = row->in_new ? maildir->new : maildir->cur;
+/* What is in the folders, read when the first file is not where its row says, and anew when one has moved
+ * since. */
+struct folders {
+        bool listed;
+        struct maildir_listing of[2]; /* cur, new */
+};
 
-        *name = text_of("%s%s", row->file, row->suffix);
-        if (fstatat(claimed, *name, st, AT_SYMLINK_NOFOLLOW) == 0)
-                return claimed;
+static void folders_forget(struct folders *folders)
+{
+        for (size_t i = 0; i < count_of(folders->of); i++)
+                maildir_listing_free(&folders->of[i]);
+        *folders = (struct folders){ 0 };
+}
+
+static void folders_list(struct folders *folders, const struct maildir *maildir)
+{
+        if (folders->listed)
+                return;
+        folders->listed = true;
+        for (int in_new = 1; in_new >= 0; in_new--)
+                if (maildir_list(in_new ? maildir->new : maildir->cur, in_new, &folders->of[in_new]) < 0)
+                        maildir_listing_free(&folders->of[in_new]);
+}
+
+enum { MOVED = -2 };
+
+/* Where the folders had it when they were listed: -1 nowhere, MOVED not there any more. */
+static int find_listed(const struct maildir *maildir, const struct folders *folders, const char *wanted,
+                       char **name, struct stat *st)
+{
         for (int in_new = 1; in_new >= 0; in_new--) {
-                scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
                 int folder = in_new ? maildir->new : maildir->cur;
-                if (maildir_list(folder, in_new, &listing) < 0)
-                        continue;
-                const struct maildir_file *file = maildir_find(&listing, row->file);
+                const struct maildir_file *file = maildir_find(&folders->of[in_new], wanted);
                 if (!file)
                         continue;
                 free(*name);
                 *name = copy_text(file->name);
-                return fstatat(folder, *name, st, AT_SYMLINK_NOFOLLOW) == 0 ? folder : -1;
+                return fstatat(folder, *name, st, AT_SYMLINK_NOFOLLOW) == 0 ? folder : MOVED;
         }
         return -1;
+}
+
+/* Its place and name now: a mail reader may have moved it since. The folder, or -1. */
+static int find_file(const struct maildir *maildir, struct folders *folders, const struct inbox_row *row,
+                     char **name, struct stat *st)
+{
+        int claimed = row->in_new ? maildir->new : maildir->cur;
+        bool fresh = !folders->listed;
+
+        *name = text_of("%s%s", row->file, row->suffix);
+        if (fstatat(claimed, *name, st, AT_SYMLINK_NOFOLLOW) == 0)
+                return claimed;
+        folders_list(folders, maildir);
+        int folder = find_listed(maildir, folders, row->file, name, st);
+        if (folder == MOVED && !fresh) {
+                folders_forget(folders);
+                folders_list(folders, maildir);
+                folder = find_listed(maildir, folders, row->file, name, st);
+        }
+        return folder >= 0 ? folder : -1;
 }
 
 /* 1: `to` is the same message with LF; 0: it has a LF without CR; -1 with errno. */
@@ -133,12 +172,12 @@ static int write_anew(const struct maildir *maildir, int folder, const char *nam
 }
 
 /* -1 with errno: the disk fails. */
-static int make_lf(const struct maildir *maildir, struct chosen *one)
+static int make_lf(const struct maildir *maildir, struct folders *folders, struct chosen *one)
 {
         for (int tries = 0; tries < 3; tries++) {
                 scoped(scoped_free) char *name = NULL;
                 struct stat st;
-                int folder = find_file(maildir, &one->row, &name, &st);
+                int folder = find_file(maildir, folders, &one->row, &name, &st);
                 if (folder < 0 || !S_ISREG(st.st_mode))
                         return 0; /* it has gone */
                 one->is = LINE_ENDS_LF;
@@ -148,6 +187,7 @@ static int make_lf(const struct maildir *maildir, struct chosen *one)
                         return 0;
                 if (errno != ENOENT)
                         return -1;
+                folders_forget(folders);
         }
         one->is = LINE_ENDS_UNKNOWN; /* somebody moves it all the time */
         return 0;
@@ -161,10 +201,11 @@ static int make_all_lf(const char *account, struct chosen *chosen, size_t count,
         if (there <= 0)
                 return there;
         struct inbox_change change = inbox_change_begin(&maildir);
+        scoped(folders_forget) struct folders folders = { 0 };
         int result = 0;
         for (size_t i = 0; i < count && result == 0; i++)
                 if (maildir_is_ours(chosen[i].row.file))
-                        result = make_lf(&maildir, &chosen[i]);
+                        result = make_lf(&maildir, &folders, &chosen[i]);
         int error = errno;
         inbox_change_end(account, &maildir, &change);
         if (result == 0 && (disk_sync(maildir.new) < 0 || disk_sync(maildir.cur) < 0)) {
