@@ -13,7 +13,8 @@
 enum {
         TEND_MS = 3 * MINUTE_MS,
         CHOICES = 4,
-        POP3_RATE = 1800, /* seconds; each of its looks is a session, with a handshake, at first no more often */
+        POP3_RATE =
+                1800, /* seconds; each of its looks is a session, with a handshake, at first no more often */
 };
 
 /* What somebody plays with. The words are JSON. */

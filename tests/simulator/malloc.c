@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* malloc() and free() of a life: memory that is freed is overwritten, so that who uses it afterwards fails in a
- * plain build too, and new memory holds nothing that could be taken for zero. Only the beginning of a large
+/* malloc() and free() of a life: memory that is freed is overwritten, so that who uses it afterwards fails in
+ * a plain build too, and new memory holds nothing that could be taken for zero. Only the beginning of a large
  * piece is: TLS takes and gives back its buffers with each record. The sanitizers have their own. */
 #include <malloc.h>
 #include <string.h>
