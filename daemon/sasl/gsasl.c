@@ -49,10 +49,24 @@ static void library_end(struct sasl *sasl)
         sasl->session = NULL;
 }
 
+/* Printable ASCII is its own preparation (RFC 4013); the library's walk through its tables is saved, which is
+ * done for each mechanism that a server offers. */
+static bool is_printable(const char *text)
+{
+        const char *at = text;
+
+        while (*at >= ' ' && *at <= '~')
+                at++;
+        return at != text && !*at;
+}
+
 /* As SCRAM has it done: the flag of the library (2.2) refuses unassigned characters, against its name. */
 static bool prepares(const char *text)
 {
         char *prepared = NULL;
+
+        if (is_printable(text))
+                return true;
         bool good = gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK;
 
         if (prepared)
@@ -65,6 +79,8 @@ char *sasl_prepared(const char *text)
 {
         char *prepared = NULL, *copy = NULL;
 
+        if (is_printable(text))
+                return copy_text(text);
         if (gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK)
                 copy = copy_text(prepared);
         if (prepared)
