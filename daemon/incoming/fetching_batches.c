@@ -160,6 +160,7 @@ static void begin_round(struct fetching *fetching)
         fetching->heads_over = true;
         if (fetching->heads) { /* first, while the cursor has not passed them */
                 fetching->in_order = false;
+                fetching->asking = true;
                 fetching->ops->heads(fetching_engine(fetching), fetching->left, fetching->left_count);
                 return;
         }

@@ -213,5 +213,6 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);
 int fetching_on_message_end(void *ctx);
 int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
 void fetching_on_fetched(void *ctx);
+void fetching_notes_without_head(struct fetching *fetching);
 /* The session has gone: what came of it whole is committed. */
 void fetching_keep_whole(struct fetching *fetching);

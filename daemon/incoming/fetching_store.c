@@ -418,10 +418,10 @@ int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *b
         return fetching ? 0 : -1;
 }
 
-/* POP3 without TOP: those are still there of which no header came. With IMAP they have gone. */
-static void notes_without_head(struct fetching *fetching)
+/* Of those that the server gave no header of, though it lists them. */
+void fetching_notes_without_head(struct fetching *fetching)
 {
-        for (size_t i = 0; i < fetching->left_count && fetching->pop3 && !fetching->finished; i++)
+        for (size_t i = 0; i < fetching->left_count && !fetching->finished; i++)
                 if (!fetching->left[i].left)
                         (void)store_note(fetching, &fetching->left[i], "", 0);
 }
@@ -450,7 +450,7 @@ void fetching_on_fetched(void *ctx)
         }
         fetching->asking = false;
         if (fetching->heads)
-                notes_without_head(fetching);
+                fetching_notes_without_head(fetching);
         else
                 settle_round(fetching);
         if (fetching_goes_on(fetching))

@@ -43,6 +43,7 @@ class Mailbox:
         self.failing = {}              # {beginning of a command: tagged answer without the tag}
         self.folders = []              # what LIST says of each
         self.odd = {}                  # {uid: function(talk, message)}: says it in a way of its own, or raises
+        self.head_odd = {}             # the same, when it is asked for its header alone
         self.list_odd = {}             # {uid: text in place of the entry of a list}; IMAP: of the whole response
         self.edits = []                # [(regular expression, what it becomes)]: in all that is said, bodies aside
         self.cut_after = None          # POP3: the beginning of a command behind whose answer the connection ends
@@ -261,6 +262,8 @@ class _Imap(_Talk):
                 self.box.odd[message.uid](self, message)
             elif message.uid in self.box.list_odd and "RFC822.SIZE" in words:
                 self.say(self.box.list_odd[message.uid])
+            elif message.uid in self.box.head_odd and fields:
+                self.box.head_odd[message.uid](self, message)
             elif part:
                 first, most = int(part[1]), int(part[2])
                 content = message.content[first:first + most]
@@ -318,6 +321,12 @@ class _Pop3(_Talk):
         if verb == "RETR":
             self.say("+OK\r\n")
             self.say_body(re.sub(rb"(?m)^\.", b"..", self.view[number - 1].content))
+            return "."
+        if verb == "TOP" and self.view[number - 1].uid in self.box.head_odd:
+            try:
+                self.box.head_odd[self.view[number - 1].uid](self, self.view[number - 1])
+            except Answer as instead:
+                return str(instead)
             return "."
         if verb == "TOP":
             return "+OK\r\n" + self.view[number - 1].content.split(b"\r\n\r\n")[0].decode() + "\r\n\r\n."

@@ -215,6 +215,29 @@ def test_a_size_that_no_disk_has_room_for(station, new_box, transport, announced
     station.wait_status("a", "ok")
 
 
+ODD_HEADERS = {
+    "imap": {"a cut": cuts, "nothing": lambda talk, message: None, "silence": hangs, "BAD": says("BAD what"),
+             "NO": says("NO [SERVERBUG] x"), "NIL": sends("* 2 FETCH (UID %d BODY[HEADER.FIELDS (DATE FROM SUBJECT)] NIL)\r\n"),
+             "no end": lambda talk, message: [talk.say(b"* 2 FETCH (X " + 65536 * b"x") for _ in range(1000)]},
+    "pop3": {"a cut": cuts, "-ERR": says("-ERR what"), "silence": hangs,
+             "no end": lambda talk, message: [talk.say(b"+OK\r\n")] + [talk.say(1000 * b"X: y\r\n") for _ in range(1000)]},
+}
+
+
+@pytest.mark.parametrize("transport, name", [(one, name) for one in BOTH for name in ODD_HEADERS[one]])
+def test_a_header_that_cannot_be_had_stops_nobody(station, new_box, transport, name):
+    """That of a message which is left at the server: the others come, and the note goes without it."""
+    contents = [letter(number, 300 if number == 1 else 1) for number in range(3)]
+    box = new_box(transport, contents=contents)
+    box.head_odd = {2: ODD_HEADERS[transport][name]}
+    incoming(station, box, maxMessageSize=1000, connectionTimeout=2, pollRate=1)
+    until(lambda: [one for one in here(station) if b"X-EmailSec-Left: " not in one] == sorted([contents[0], contents[2]]),
+          60, lambda: station.account("a"))
+    until(lambda: len(here(station)) == 3, 60)
+    station.wait_status("a", "ok")
+    assert station.log().count("was left at the server") == 1
+
+
 # ---- lists
 
 LISTS = {
