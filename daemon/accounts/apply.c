@@ -203,6 +203,7 @@ static void go_on_next_turn(struct applying *apply, void (*fire)(void *ctx))
 
 static struct applying *present; /* the one that has the lock */
 
+/* Every way out comes here once. `done` may begin another apply, which waits for the lock. */
 static void finish(struct applying *apply)
 {
         if (present == apply)
@@ -242,6 +243,8 @@ static void apply_unbound(void *ctx, const struct owner_rows *rows, const struct
                 apply_end(apply);
 }
 
+/* Nothing was decided: the identities that were bound for new accounts are taken back, for which nobody
+ * waits. */
 static void apply_give_up(struct applying *apply)
 {
         if (apply->done) /* nobody waits for the clearing up */
@@ -264,6 +267,8 @@ static char *decision_path(void)
         return text_of("%s/accounts.apply", store_directory());
 }
 
+/* All files are there and accounts.apply is gone: the accounts change in memory, some in each turn of the
+ * loop, while the lock keeps other changes out. */
 static void take_over(void *ctx)
 {
         struct applying *apply = ctx;
@@ -284,6 +289,8 @@ static void take_over(void *ctx)
 
 static void write_next(void *ctx);
 
+/* Tried until the disk takes it: it is decided. Killed in here, the next start writes the rest
+ * (apply_recover). */
 static void file_written(void *ctx, const struct cause *cause)
 {
         struct applying *apply = ctx;
@@ -310,6 +317,7 @@ static void write_next(void *ctx)
                            file_written, apply);
 }
 
+/* THE point from which there is no way back: accounts.apply is on disk, whole, by one rename. */
 static void decided(void *ctx, const struct cause *cause)
 {
         struct applying *apply = ctx;
@@ -322,6 +330,7 @@ static void decided(void *ctx, const struct cause *cause)
         apply_give_up(apply);
 }
 
+/* It holds the very texts of all files, so that the start needs nothing else to finish. */
 static void decide(struct applying *apply)
 {
         json_t *decision = json_object(), *files = json_array();
@@ -363,6 +372,8 @@ static void apply_bound(void *ctx, const struct owner_rows *rows, const struct c
                 apply_all_bound(apply);
 }
 
+/* A dry run ends here. Identities are bound before the decision: a file names the identity that its rows
+ * belong to. */
 static void apply_planned(struct applying *apply)
 {
         count_planned(apply);
@@ -381,6 +392,7 @@ static void apply_planned(struct applying *apply)
                 apply_all_bound(apply);
 }
 
+/* Each account by the rules of add and set, against the set as it is under the lock. */
 static void plan_some(void *ctx)
 {
         struct applying *apply = ctx;
@@ -435,6 +447,7 @@ static int write_file(const json_t *file, struct cause *cause)
         return replace_file(path, text, strlen(text), cause);
 }
 
+/* Before any account is read. Writing a file again that was written already changes nothing. */
 int apply_recover(struct cause *cause)
 {
         scoped(scoped_free) char *path = decision_path();

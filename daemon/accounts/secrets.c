@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Stored passwords and credentials: read, given out, set, wiped; see secrets.h. */
+/*
+ * Stored passwords and credentials: read, given out, set, wiped; see secrets.h.
+ *
+ * A secret is either a text in secrets/NAME (0600, bound to the account's identity: a file that an earlier
+ * account of that name left is removed, never used) or the ID of a systemd credential, which is read anew at
+ * start and reload. Texts are freed by free_secret(), which wipes them; none is logged, sent to a client or
+ * put into a cause. Loop only; writes go through replace_file, one after the other for each account, and what
+ * secret_get() gives is the old text until the new one is on disk.
+ */
 #include "daemon/accounts/secrets.h"
 
 #include "common/json_fields.h"
@@ -71,6 +79,7 @@ static struct keeper *keeper_of(const char *account)
         return *place_of(account);
 }
 
+/* One for each account for as long as it is there, also without any secret. */
 static struct keeper *keeper_made(const char *account)
 {
         struct keeper **place = place_of(account);
@@ -154,6 +163,7 @@ static char *read_credential(const char *id, struct cause *cause)
         return value;
 }
 
+/* Files of before the identities have none; they belong to accounts of that time, whose identity is "". */
 static bool is_of(const struct keeper *keeper, const json_t *object)
 {
         const char *id = json_string_value(json_object_get(object, "account"));
@@ -174,6 +184,7 @@ static void drop_file(const char *path, const char *account)
                           "secrets of an earlier account %s were left over, and are removed", account);
 }
 
+/* A credential that cannot be read has its ID and no value: secret_get() tells why, when it is asked for. */
 static void take_json(struct keeper *keeper, const json_t *object)
 {
         for (size_t i = 0; i < SECRET_KINDS; i++) {

@@ -43,6 +43,7 @@ char *fetching_name_of(const struct fetching *fetching, const struct mailbox_ent
                               : text_of("message UID %u in %s", entry->uid, fetching->folder);
 }
 
+/* After the row is on disk: told once, whatever happens to the daemon between the tries. */
 static void tell_missing(const struct fetching *fetching, const struct missing *message)
 {
         struct subject subject = fetching_subject(fetching);
@@ -89,6 +90,7 @@ static struct missing *find(const struct fetching *fetching, const struct mailbo
                                        : NULL;
 }
 
+/* Sorted as the store gives them, by UID or UIDL: find() searches by halves. */
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count)
 {
         free(fetching->missing);
@@ -123,6 +125,8 @@ static bool listed_twice(struct fetching *fetching, const struct mailbox_entry *
         return !entry->uidl[0];
 }
 
+/* True: it is dealt with here, and not new. What is due goes into `alone`, asked for by itself at the end of
+ * the poll. */
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         struct missing *row = find(fetching, entry);
@@ -147,6 +151,7 @@ bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_e
         return find(fetching, entry) != NULL;
 }
 
+/* Those that were not listed again: they have gone from the server, and the table forgets them. */
 void fetching_end_gone(struct fetching *fetching)
 {
         struct mailbox_entry *gone = NULL;
@@ -177,6 +182,8 @@ static void push_vain(struct fetching *fetching, const struct missing *message)
         fetching->vain[fetching->vain_count++] = *message;
 }
 
+/* `lost`: the session broke, which may be this message's doing or not: suspected, until it happens again. 1
+ * to the engine: stop, since ten in a row say that the server is in trouble and not the messages. */
 int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entry, const struct cause *why,
                      bool lost)
 {

@@ -3,6 +3,15 @@
  * Which messages of a folder are new: the cursor from disk, the server's list, and what stands between the
  * two (read already, skipped, too large, begun before, under other numbers). The rounds follow
  * (fetching_batches.c).
+ *
+ * UIDVALIDITY and UID name a message for good (RFC 3501, 2.3.1.1); a UIDL does in POP3 (RFC 1939, 7). From
+ * the cursor three cases follow: none is known (first poll), its UIDVALIDITY is the present one (only what is
+ * above it is listed), it is another one (reconcile: all is listed, fetched and compared by content, so that
+ * nothing is delivered twice). A server without UIDVALIDITY gets one of ours above 2^62; what servers give is
+ * 32 bits.
+ *
+ * A mailbox of any size is looked at in windows of LISTED_AT_ONCE, lowest UIDs first: the memory for a
+ * listing is bounded, whatever a server sends.
  */
 #include "daemon/incoming/fetching_state.h"
 
@@ -15,6 +24,7 @@ enum {
 
 #define OUR_UIDVALIDITY ((uint64_t)1 << 62)
 
+/* Too large ones are fetched by header alone, for the note that stands for them in the inbox. */
 void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (entry->size > fetching_most(fetching))
@@ -23,6 +33,7 @@ void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
                 fetching_push(&fetching->wanted, &fetching->wanted_count, &fetching->wanted_size, entry);
 }
 
+/* `from` of each: how many bytes are here from an earlier session (BODY[]<from>). */
 static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
 {
         struct fetching *fetching = ctx;
@@ -83,6 +94,7 @@ static void order_rows(struct fetching *fetching)
         fetching->row_count = kept;
 }
 
+/* fetchInitially=new: what is in the mailbox at the first poll stays there, unknown here. */
 bool fetching_skips_all(const struct fetching *fetching)
 {
         return fetching->first_poll && prop_is(&fetching->account->values, WORD_NEW);
@@ -98,6 +110,7 @@ static void keep_lowest(struct fetching *fetching)
         fetching->more = true;
 }
 
+/* Bounded at twice a window: then sorted and cut, and what is above the cut is passed over from there on. */
 static void list_row(struct fetching *fetching, const struct mailbox_entry *entry)
 {
         if (fetching->more && entry->uid > fetching->rows[LISTED_AT_ONCE - 1].uid)
@@ -113,6 +126,7 @@ static void list_row(struct fetching *fetching, const struct mailbox_entry *entr
                 keep_lowest(fetching);
 }
 
+/* The engine's own memory for a listing counts as ours: all accounts share a budget (listing_share.c). */
 void fetching_on_holds(void *ctx, size_t bytes)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
@@ -160,6 +174,8 @@ static bool is_known(const struct fetching *fetching, const struct mailbox_entry
                bsearch(entry, fetching->known, fetching->known_count, sizeof *entry, by_uid) != NULL;
 }
 
+/* All rows are here, by UID. Deleted ones are the server's to remove; missing ones are asked for by
+ * themselves. */
 static void listed_imap(struct fetching *fetching)
 {
         keep_lowest(fetching);
@@ -248,6 +264,7 @@ void fetching_on_listed_all(void *ctx)
         }
 }
 
+/* The next window of the same mailbox, above the highest UID that was dealt with. */
 void fetching_list_more(struct fetching *fetching)
 {
         fetching->windows++;
@@ -292,6 +309,8 @@ static void number_ourselves(struct fetching *fetching)
                   fetching->account->name, fetching->folder);
 }
 
+/* Rows of the record that matter to this poll: here above the cursor, on disk and not told, left for their
+ * size that would be taken now. */
 static void cursor_known(void *ctx, const struct fetched_cursor *cursor, const struct mailbox_entry *untold,
                          size_t count, const struct cause *cause)
 {
@@ -332,6 +351,8 @@ void fetching_read_cursor(struct fetching *fetching)
                        fetching);
 }
 
+/* One account's folders are looked at one after the other, and not before an earlier fetching has written
+ * what it had (fetching_behind_others). */
 void fetching_on_opened(void *ctx, const struct mailbox_info *info)
 {
         struct fetching *fetching = *(struct fetching **)ctx;

@@ -3,6 +3,14 @@
  * What the owner of a session calls to send messages, and how they come back: each exactly
  * once, with an outcome for every recipient, also when the session fails. Nothing is
  * called back from the middle of the work: callbacks run at its end and may send more.
+ *
+ * A struct smtp_mail is the caller's and linked in here: in `first`..`last` while it flies (with a struct
+ * flight of ours in `own`), in `done` until it was handed back. Several fly at once (RFC 2920): commands are
+ * written ahead of the replies, and replies come in the order of the commands, so the oldest is always the
+ * next to be through.
+ *
+ * AMBIGUOUS is what cannot be known: the end of the content was written and no reply came. Before that end
+ * nothing has been taken (RFC 5321, 4.1.1.4), and the recipients are undecided, to be tried anew.
  */
 #include "daemon/smtp/pipeline.h"
 
@@ -33,6 +41,7 @@ static const struct {
 static const unsigned upload_wait = 180;
 static const char upload_phrase[] = "sending a message";
 
+/* 0 too while a careful session has carried one already: such a server gets a session for each message. */
 size_t smtp_mail_room(const struct engine *engine)
 {
         const struct smtp_session *s = container_of(engine, const struct smtp_session, engine);
@@ -66,6 +75,7 @@ static void drop_flight(struct smtp_mail *mail)
         mail->own = NULL;
 }
 
+/* To be called back at the end of the work, never here. */
 static void hand_over(struct pipeline *p, struct smtp_mail *mail)
 {
         mail->next = NULL;
@@ -117,6 +127,8 @@ static bool goes_once_more(struct smtp_session *s, struct smtp_mail *mail)
         return true;
 }
 
+/* All replies of this transaction are here. What is left undecided goes once more in another transaction of
+ * the same session, where that may bring it further. */
 void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
 {
         struct pipeline *p = &s->mail;
@@ -202,6 +214,7 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
 
 /* ---- the work ---- */
 
+/* `waits` is counted up when the deadline begins anew: progress, or another thing that is waited for. */
 static void set_wait(struct engine *engine, unsigned wait, const char *phrase, bool progress)
 {
         unsigned most = session_of(engine)->config.longest_wait;
@@ -238,6 +251,8 @@ static void release_idle(struct smtp_session *s)
         s->mail.ring_size = 0;
 }
 
+/* The one place where bytes are written and callbacks come. `busy` keeps what the callbacks call from
+ * running inside it: they only leave work for the next round of the loop here. */
 void pipeline_run(struct smtp_session *s, bool progress)
 {
         struct pipeline *p = &s->mail;
@@ -305,6 +320,7 @@ static void forget_results(struct smtp_mail *mail)
         }
 }
 
+/* A session that takes no more calls back at once: the caller must not count on it to be later. */
 void smtp_mail_send(struct engine *engine, struct smtp_mail *mail)
 {
         struct smtp_session *s = session_of(engine);
@@ -325,6 +341,7 @@ void smtp_mail_send(struct engine *engine, struct smtp_mail *mail)
         pipeline_run(s, false);
 }
 
+/* The chunk that was BODY_LATER is here. A message that is through meanwhile has no `own`. */
 void smtp_mail_continue(struct engine *engine, struct smtp_mail *mail)
 {
         if (mail->own)
@@ -332,6 +349,7 @@ void smtp_mail_continue(struct engine *engine, struct smtp_mail *mail)
         pipeline_run(session_of(engine), true);
 }
 
+/* All that fly come back by this cause, before it returns; or, from inside a callback, right behind it. */
 void smtp_mail_lost(struct engine *engine, const struct cause *why)
 {
         struct smtp_session *s = session_of(engine);

@@ -24,6 +24,7 @@ static void ring_grow(struct pipeline *p)
         p->ring_first = 0;
 }
 
+/* Called when the command is written, so that the ring has exactly the replies that are owed. */
 void pipeline_await(struct smtp_session *session, enum awaited_what what, struct smtp_mail *mail,
                     size_t recipient)
 {
@@ -60,7 +61,8 @@ bool smtp_flight_may_ask(const struct smtp_mail *mail)
                smtp_recipient_from(mail, f->next_recipient) < mail->recipient_count;
 }
 
-/* What a final reply decides for one recipient. */
+/* What a final reply decides for one recipient. A recipient's words are copied: the reply is gone with the
+ * next line. */
 static void decide(const struct hearing *h, struct smtp_recipient *r)
 {
         static const struct {
@@ -81,6 +83,8 @@ static void decide(const struct hearing *h, struct smtp_recipient *r)
         smtp_put_text(r->reply, sizeof r->reply, h->words);
 }
 
+/* Of MAIL: all recipients, also those not asked yet. Of DATA and the end: those that RCPT had accepted, the
+ * others have theirs. */
 void hearing_decides_rest(const struct hearing *h)
 {
         struct smtp_mail *mail = h->mail;
@@ -94,6 +98,8 @@ void hearing_decides_rest(const struct hearing *h)
                 h->flight->refused = true;
 }
 
+/* Commands and replies are out of step: whose reply is whose cannot be known any more, and nothing may be
+ * decided by one. Once, a server is tried again without pipelining; else the session fails. */
 void hearing_out_of_protocol(const struct hearing *h, const char *command)
 {
         struct smtp_session *s = h->session;
@@ -145,6 +151,7 @@ static void heard_mail(const struct hearing *h)
         }
 }
 
+/* "Too many" (452, 4.5.3) decides nothing: this recipient goes in the next group. */
 static void heard_rcpt(const struct hearing *h)
 {
         struct smtp_recipient *r = &h->mail->recipients[h->about.recipient];
@@ -164,6 +171,8 @@ static void heard_rcpt(const struct hearing *h)
         }
 }
 
+/* 354 after all recipients were refused: only an end can follow, and it must not be taken for a message
+ * (stage DOT). */
 static void heard_data(const struct hearing *h)
 {
         struct flight *f = h->flight;

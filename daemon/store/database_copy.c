@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* station.db copied while the writer goes on, and a copy looked at; see database_copy.h. */
+/*
+ * station.db copied while the writer goes on, and a copy looked at; see database_copy.h.
+ *
+ * A read transaction of its own holds one moment (SQLite, WAL): the writer goes on into the log, which cannot
+ * be emptied meanwhile. So the copy takes room twice, for itself and for the log that grows: look_for_room()
+ * asks for it first. The copy needs no syncs: a backup that was cut off is thrown away.
+ */
 #include "daemon/store/database_copy.h"
 
 #include "common/limits.h"
@@ -84,6 +90,7 @@ static int begin_writing(const char *target, sqlite3 **out, struct cause *cause)
         return 0;
 }
 
+/* In small steps, to end soon where the client has gone (`cancelled`) or the disk is in trouble (`stop`). */
 static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atomic_bool *cancelled,
                       const atomic_bool *stop, struct cause *cause)
 {
@@ -137,6 +144,8 @@ static int is_sound(sqlite3 *handle, const char *path, struct cause *cause)
         return result;
 }
 
+/* An archive may come from anywhere: what is in it is a database, ours, not of a newer schema, and sound,
+ * before anything of it is used. */
 int database_check(const char *path, int64_t *messages, struct cause *cause)
 {
         sqlite3 *handle = NULL;

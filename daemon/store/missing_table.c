@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages that a server lists and does not hand out; see missing_table.h. */
+/*
+ * Messages that a server lists and does not hand out; see missing_table.h.
+ *
+ * A row is written before the cursor passes its message: a daemon that is killed does not forget it. States
+ * go one way: SUSPECTED (a session broke over it, once), TOLD (certain: journal, event, status), GIVEN_UP (by
+ * a person). A row ends when the message came, was no longer listed, or its account went.
+ */
 #include "daemon/store/missing_table.h"
 #include "daemon/store/kept.h"
 
@@ -20,6 +26,7 @@ int64_t missing_pause(unsigned tries)
         return 60 * minutes[index < last ? index : last];
 }
 
+/* The second half: a clock that was set back must not make it wait for years. */
 bool missing_is_due(const struct missing *message, time_t now)
 {
         return message->next <= now || message->next - now > missing_pause(message->tries);
@@ -27,6 +34,7 @@ bool missing_is_due(const struct missing *message, time_t now)
 
 /* ---- rows ---- */
 
+/* Texts are copied with their bounds: the row may be of a damaged database. */
 static struct missing row_of(sqlite3_stmt *rows)
 {
         struct missing one = { .entry = { .uid = (uint32_t)sqlite3_column_int64(rows, 0),
@@ -126,6 +134,7 @@ static struct fetched_key key_of(const struct asked *asked, const struct mailbox
         return fetched_key_of(asked->account, asked->folder, asked->uidvalidity, entry);
 }
 
+/* In the same transaction, so that the number shown is the number of rows. */
 static int count_told(struct asked *asked, struct database *db, struct cause *cause)
 {
         return db_number(db, cause, &asked->told, 0,
@@ -148,6 +157,7 @@ static void written(struct store_write *write, const struct cause *cause)
         asked_free(asked);
 }
 
+/* note_one() changes the messages in place: a run that is repeated begins with what was given. */
 static void forget_noted(struct store_write *write)
 {
         struct asked *asked = container_of(write, struct asked, write);

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Half messages in tmp/; see partial_download.h. */
+/*
+ * Half messages in tmp/; see partial_download.h.
+ *
+ * The file is named FORM, 32 digits of where it comes from, and how many bytes are durable: renamed only
+ * after fdatasync, so that after a power cut the name never promises more than is there; what lies behind
+ * that length is overwritten. FORM says whether line ends are as they came or LF, since bytes of the one
+ * cannot continue a file of the other.
+ */
 #include "daemon/store/partial_download.h"
 
 #include "common/limits.h"
@@ -16,6 +23,7 @@
 
 enum { FORM_LF = 'L', FORM_AS_CAME = 'C' };
 
+/* Large ones of IMAP alone: POP3 has no way to ask for the rest. */
 bool partial_is_kept(const struct mailbox_entry *entry)
 {
         return !entry->uidl[0] && entry->size > MAILBOX_WHOLE && !entry->left;
@@ -94,6 +102,8 @@ static void make_room(int tmp, const struct maildir_listing *listing, const char
                 (void)disk_unlink(tmp, oldest);
 }
 
+/* The descriptor, and in `name` what it is called. `from` > 0 must be continued: ENOENT where it is gone,
+ * and the message is asked for from its beginning. */
 int partial_open(int tmp, const char *half, uint64_t from, char name[MAILDIR_NAME_SIZE])
 {
         scoped(maildir_listing_free) struct maildir_listing listing = { 0 };
@@ -124,6 +134,7 @@ int partial_open_as_came(int tmp, const char *half, char name[MAILDIR_NAME_SIZE]
         return maildir_create(tmp, name);
 }
 
+/* 0 bytes are not worth a file. */
 int partial_keep(int tmp, int fd, uint64_t length, char name[MAILDIR_NAME_SIZE])
 {
         char next[MAILDIR_NAME_SIZE];
@@ -168,6 +179,7 @@ static uint64_t from_of(const struct maildir_listing *listing, const char *half,
         return from < size ? from : size - 1;
 }
 
+/* File worker. What cannot be read is not found: the message comes whole. */
 static void find_work(struct job *job)
 {
         struct find *find = container_of(job, struct find, job);
@@ -200,6 +212,8 @@ static void find_done(struct job *job)
         free(find);
 }
 
+/* A delivery that was given up still writes the half it has: whoever looks for halves waits for it, or would
+ * fetch those bytes again. */
 void partial_keeping(bool begins)
 {
         keeping += begins ? 1 : -1u;

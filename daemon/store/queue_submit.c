@@ -4,8 +4,8 @@
  *
  * First a thread of taking.c reads the message, checks and completes its header and spools what is large;
  * then one transaction has key, room, row, recipients and body. The submitter is answered after its commit:
- * from the answer on the message is kept, whatever happens to the machine; without an answer it is not there,
- * or the key (idempotency) finds it when it is submitted again.
+ * from the answer on the message is kept, whatever happens to the machine; without an answer it is not
+ * there, or the key (idempotency) finds it when it is submitted again.
  *
  * Room is counted inside the transaction, so that two submissions in one commit do not both get the last
  * place.
