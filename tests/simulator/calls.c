@@ -11,14 +11,41 @@ struct station_call {
         answered then;
         void *ctx;
         bool more;
+        const char *method;
+        unsigned life;
+        int64_t since; /* machine_awake() */
+        struct station_call *next, **link;
 };
+static struct station_call **calls; /* those that wait for an answer */
+
+void calls_open(void)
+{
+        calls = world_alloc(sizeof *calls);
+}
+
+static void call_over(struct station_call *call)
+{
+        if (call->next)
+                call->next->link = call->link;
+        *call->link = call->next;
+        world_free(call);
+}
+
+void calls_look(int64_t most)
+{
+        for (const struct station_call *call = *calls; call; call = call->next)
+                if (call->life == daemon_life() && machine_awake() - call->since > most &&
+                    !same_text(call->method, MAIL_METHOD "Monitor"))
+                        violated("call.ends", "%s has had no answer for %lld s", call->method,
+                                 (long long)(machine_awake() - call->since) / SECOND_MS);
+}
 
 static void on_heard(struct caller *caller, const char *text, size_t len)
 {
         struct station_call *call = caller_ctx(caller);
         json_t *message = json_loadb(text, len, 0, NULL);
         const char *error = json_string_value(json_object_get(message, "error"));
-        bool goes_on = call->more && !error;
+        bool goes_on = call->more && json_is_true(json_object_get(message, "continues"));
 
         if (!message)
                 violated("socket.json", "a reply is not JSON: %.200s", text);
@@ -26,8 +53,10 @@ static void on_heard(struct caller *caller, const char *text, size_t len)
                 caller_close(caller);
         call->then(call->ctx, error ? NULL : json_object_get(message, "parameters"),
                    error && strrchr(error, '.') ? strrchr(error, '.') + 1 : error);
+        if (call->more && !goes_on && !error)
+                call->then(call->ctx, NULL, NULL);
         if (!goes_on)
-                world_free(call);
+                call_over(call);
         json_decref(message);
 }
 
@@ -36,7 +65,7 @@ static void on_ended(struct caller *caller)
         struct station_call *call = caller_ctx(caller);
 
         call->then(call->ctx, NULL, NULL);
-        world_free(call);
+        call_over(call);
 }
 
 /* Takes the parameters. */
@@ -54,36 +83,42 @@ static void say(struct caller *caller, const char *method, json_t *parameters, b
         json_decref(message);
 }
 
-static void begin(const char *method, json_t *parameters, const void *file, size_t len,
-                  struct station_call *call)
+static void begin(const char *method, json_t *parameters, const void *file, size_t len, bool more,
+                  answered then, void *ctx)
 {
         static const struct caller_ops ops = { on_heard, on_ended };
-        struct caller *caller = caller_open(0, &ops, call);
+        struct station_call *call = world_alloc(sizeof *call);
 
+        *call = (struct station_call){ .then = then,
+                                       .ctx = ctx,
+                                       .more = more,
+                                       .method = method,
+                                       .life = daemon_life(),
+                                       .since = machine_awake(),
+                                       .next = *calls,
+                                       .link = calls };
+        if (call->next)
+                call->next->link = &call->next;
+        *calls = call;
+        struct caller *caller = caller_open(0, &ops, call);
         if (caller) {
                 say(caller, method, parameters, call->more, file, len);
                 return;
         }
         json_decref(parameters);
         call->then(call->ctx, NULL, NULL);
-        world_free(call);
+        call_over(call);
 }
 
 void station_call(const char *method, json_t *parameters, const void *file, size_t len, answered then,
                   void *ctx)
 {
-        struct station_call *call = world_alloc(sizeof *call);
-
-        *call = (struct station_call){ then, ctx, false };
-        begin(method, parameters, file, len, call);
+        begin(method, parameters, file, len, false, then, ctx);
 }
 
 void station_listen(const char *method, json_t *parameters, answered then, void *ctx)
 {
-        struct station_call *call = world_alloc(sizeof *call);
-
-        *call = (struct station_call){ then, ctx, true };
-        begin(method, parameters, NULL, 0, call);
+        begin(method, parameters, NULL, 0, true, then, ctx);
 }
 
 /* ---- somebody who does not stay ---- */

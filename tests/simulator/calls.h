@@ -15,6 +15,11 @@
  * `error` (without interface), or NULL when the station went without an answer. */
 typedef void (*answered)(void *ctx, json_t *reply, const char *error);
 
+void calls_open(void); /* while the world is built */
+/* Every call is answered, or its caller told that the station has gone: ends the history where one has waited
+ * longer than `most` ms. `method` of all that follow is kept. */
+void calls_look(int64_t most);
+
 /* `parameters` (stolen) is what is said. `file` goes along as descriptor 0; NULL: none. `ctx` is the world's
  * memory, or static. When nobody listens it is answered at once, as one that went without an answer. */
 void station_call(const char *method, json_t *parameters, const void *file, size_t len, answered then,

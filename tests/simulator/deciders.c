@@ -7,6 +7,7 @@
 
 #include "common/times.h"
 #include "tests/simulator/base64.h"
+#include "tests/simulator/beside.h"
 #include "tests/simulator/calls.h"
 #include "tests/simulator/witness.h"
 #include "tests/simulator/world.h"
@@ -159,6 +160,8 @@ static void look_at(json_t *entry)
 {
         const char *state = json_string_value(json_object_get(entry, "state"));
 
+        if (beside_has(json_string_value(json_object_get(entry, "host"))))
+                return; /* it heals by itself, or does not */
         if (same_text(state, "pending") && chance_permille("decider", 700))
                 decide(entry, chance_permille("decider", 650) ? WORD_APPROVED : WORD_REJECTED);
         else if (!same_text(state, "pending") && feature("people.change-decision", 40) &&

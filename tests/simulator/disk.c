@@ -37,6 +37,7 @@ static struct {
         bool errors, fills, parts; /* features */
         int64_t bad_until;         /* ms: until then calls fail at times */
         int64_t calls_to_error;    /* until one that fails; 0: none */
+        int64_t ill_at;            /* ms: a call failed, or the disk was full, for the last time; -1: never */
 } *me;
 
 static uint8_t no_page[PAGE_SIZE_];   /* the undo of a page that the disk has not */
@@ -560,8 +561,14 @@ int64_t disk_left(void)
         return me->room < 0 ? (int64_t)1 << 22 : me->room > me->pages ? me->room - me->pages : 0;
 }
 
+int64_t disk_ill_at(void)
+{
+        return me->room >= 0 ? world_now() : me->ill_at;
+}
+
 void disk_room(int64_t bytes)
 {
+        me->ill_at = disk_ill_at();
         me->room = bytes < 0 ? -1 : me->pages + bytes / PAGE_SIZE_;
         if (bytes < 0)
                 history("disk", "has room again");
@@ -616,6 +623,7 @@ int disk_trouble(const char *call, const struct inode *inode)
         if (!in_daemon || shared->honest ||
             (!fails_once() && (world_now() >= me->bad_until || !chance_permille("disk", 30))))
                 return 0;
+        me->ill_at = world_now();
         history("disk", "%s fails (inode %llu)", call, (unsigned long long)inode->number);
         if (strcmp(call, "sync") == 0)
                 for (size_t i = 0; i < inode->page_count; i++)
@@ -640,7 +648,7 @@ struct inode *disk_root(void)
 void disk_open(void)
 {
         me = world_alloc(sizeof *me);
-        me->room = -1;
+        me->room = me->ill_at = -1;
         me->root = inode_new(S_IFDIR | 0755);
         me->root->parent = me->root;
 }

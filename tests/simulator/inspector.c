@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/times.h"
+#include "tests/simulator/beside.h"
 #include "tests/simulator/calls.h"
 #include "tests/simulator/world.h"
 
@@ -18,6 +19,8 @@ enum {
         LONGEST_WAIT = 2 * 3600,       /* seconds; the daemon's longest pause is an hour and a fifth */
         STUCK_MS = 4 * HOUR_MS,        /* of one state that is to pass by itself */
         SLACK = 300,                   /* seconds */
+        CALL_MOST_MS = HOUR_MS,
+        FAULT_MOST_MS = 2 * HOUR_MS, /* of fair time */
 };
 
 /* What was seen of an account or a message, and since when it is so. */
@@ -35,8 +38,9 @@ struct sight {
 struct inspector {
         struct sight *sights;
         unsigned visit;
-        bool away;          /* a call of his is under way */
-        int64_t error_then; /* of the clock, when he asked */
+        bool away;            /* a call of his is under way */
+        int64_t error_then;   /* of the clock, when he asked */
+        int64_t faultless_at; /* in fair time: nothing was wrong with the station itself */
 };
 static struct inspector *inspector;
 
@@ -146,6 +150,7 @@ static void look_at_account(json_t *account)
         const char *name = text_in(account, "name"), *status = text_in(account, "status");
         json_t *waiting = json_object_get(account, "waitingFor");
         struct sight *sight = sight_of(name);
+        beside_sees(name, status);
         bool ill = same_text(status, "down") || same_text(status, "fault") || same_text(status, "challenge");
         scoped(scoped_free) char *state =
                 same_text(status, "down")
@@ -203,6 +208,19 @@ static void look_at_message(json_t *message)
                 wait_ends_soon(id, waiting, LONGEST_WAIT);
 }
 
+/* ---- the station itself ---- */
+
+/* What is wrong with it is its disk, and passes with that. */
+static void look_at_faults(json_t *faults)
+{
+        if (!json_array_size(faults))
+                inspector->faultless_at = beside_fair();
+        else if (beside_fair() - inspector->faultless_at > FAULT_MOST_MS)
+                violated("alarm.outlives", "the station says for %lld s of fair time: %s",
+                         (long long)(beside_fair() - inspector->faultless_at) / SECOND_MS,
+                         text_in(json_array_get(faults, 0), "text"));
+}
+
 /* ---- visits ---- */
 
 static void heard_queue(void *ctx, json_t *reply, const char *error)
@@ -229,6 +247,8 @@ static void heard_status(void *ctx, json_t *reply, const char *error)
         (void)error;
         json_array_foreach(json_object_get(json_object_get(reply, "status"), "accounts"), i, account)
                 look_at_account(account);
+        if (reply)
+                look_at_faults(json_object_get(json_object_get(reply, "status"), "faults"));
         station_call(MAIL_METHOD "ListQueue",
                      json_pack("{s[sssss], si}", "states", "queued", "deferred", "ambiguous", "sending",
                                "held", "limit", 200),
@@ -238,6 +258,8 @@ static void heard_status(void *ctx, json_t *reply, const char *error)
 static void on_visit(void *ctx)
 {
         (void)ctx;
+        beside_look();
+        calls_look(CALL_MOST_MS);
         if (daemon_is_ready() && !inspector->away) {
                 inspector->away = true;
                 inspector->visit++;

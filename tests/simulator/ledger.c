@@ -246,6 +246,16 @@ static bool is_open(const struct promise *promise, const struct fate *fate)
         return promise->accepted && !promise->may_go && !fate->taken && !fate->failed && !fate->refused;
 }
 
+bool ledger_is_through(uint32_t number)
+{
+        const struct promise *promise = &ledger->promises[number];
+
+        for (unsigned k = 0; k < promise->recipients; k++)
+                if (is_open(promise, &promise->fates[k]))
+                        return false;
+        return true;
+}
+
 size_t ledger_open_count(void)
 {
         size_t open = 0;

@@ -48,6 +48,8 @@ void ledger_secret_rests(unsigned secret, bool rests);
 
 /* ---- at the end ---- */
 
+/* All recipients of a message got theirs, or were told to have failed. */
+bool ledger_is_through(uint32_t number);
 /* How many recipients of accepted messages are still to be decided. */
 size_t ledger_open_count(void);
 /* How many messages the station accepted, and how many recipients got theirs. */

@@ -290,6 +290,8 @@ void machine_run_life(void)
                 me->calls_to_death = chance_about("machine", 400);
         shared->exit_status = run_daemon();
         history("machine", "the daemon has ended with %d", shared->exit_status);
+        if (disk_ill_at() >= me->started_at)
+                me->refusals = 0; /* it may: a full disk lasts as long as it lasts */
         if (shared->exit_status && ++me->refusals > 100)
                 violated("starts", "the daemon has refused to start %u times in a row", me->refusals);
         if (shared->exit_status == 0)
@@ -352,7 +354,9 @@ int64_t machine_woke_at(void)
 
 int64_t machine_awake(void)
 {
-        return (shared->now_us - shared->slept_us) / 1000;
+        int64_t to_sleep = shared->asleep_until_us - shared->now_us; /* counted as slept already */
+
+        return (shared->now_us - shared->slept_us + (to_sleep > 0 ? to_sleep : 0)) / 1000;
 }
 
 void machine_network_changed(void)

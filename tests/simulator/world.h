@@ -208,6 +208,8 @@ void disk_list(const char *folder, void (*each)(void *ctx, const char *name), vo
 void disk_remove(const char *path);
 /* How many bytes are left for what is written; -1: plenty. */
 void disk_room(int64_t bytes);
+/* When it was last full or failing, in world_now(); -1: never. */
+int64_t disk_ill_at(void);
 /* One call of the daemon fails, that many calls from now (where the history has disks that fail). */
 void disk_fail_once(int64_t calls);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The world of a history: who and what there is, and how it comes to an honest end; see world.h. */
 #include "tests/simulator/audit.h"
+#include "tests/simulator/beside.h"
+#include "tests/simulator/calls.h"
 #include "tests/simulator/handover.h"
 #include "tests/simulator/inspector.h"
 #include "tests/simulator/ledger.h"
@@ -66,6 +68,7 @@ void world_build(void)
 {
         honest = world_alloc(sizeof *honest);
         certs_open(world_time());
+        calls_open();
         servers_open();
         witness_open();
         ledger_open();
@@ -76,6 +79,7 @@ void world_build(void)
         for (int i = 0; i < hosts; i++)
                 build_host(i);
         handover_open();
+        beside_open();
         inspector_open();
         onlookers_open();
 }
