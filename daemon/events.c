@@ -29,6 +29,7 @@ static const struct event_form {
         [EVENT_MAIL_HANDED_BACK] = { "mail.handedBack",
                                      "(socket: ?string, command: ?string, reply: string)" },
         [EVENT_MAIL_DELETED] = { "mail.deleted", "(count: int)" },
+        [EVENT_MAIL_QUEUED] = { "mail.queued", "(id: string, submittedBy: string, recipients: int)" },
         [EVENT_MAIL_SENT] = { "mail.sent", "MailOutcome" },
         [EVENT_MAIL_DEFERRED] = { "mail.deferred", "MailOutcome" },
         [EVENT_MAIL_FAILED] = { "mail.failed", "MailOutcome" },

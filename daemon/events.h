@@ -22,6 +22,7 @@ enum event_kind {
         EVENT_MAIL_MISSED,
         EVENT_MAIL_HANDED_BACK,
         EVENT_MAIL_DELETED,
+        EVENT_MAIL_QUEUED,
         EVENT_MAIL_SENT,
         EVENT_MAIL_DEFERRED,
         EVENT_MAIL_FAILED,

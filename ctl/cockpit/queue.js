@@ -154,7 +154,7 @@ export function queue(path, options) {
                     limit: PAGE,
                 }),
             draw,
-            ["queue.", "mail.sent", "mail.deferred", "mail.failed"]
+            ["queue.", "mail.queued", "mail.sent", "mail.deferred", "mail.failed"]
         )
     );
 }

@@ -8,6 +8,7 @@
 #include "common/names.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/senders.h"
+#include "daemon/events.h"
 #include "daemon/local_names.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
@@ -266,6 +267,46 @@ static void tell_done(struct submitting *submitting, const struct submit_answer 
                 submitting->done(submitting->ctx, what, problems);
 }
 
+/* In one block with its texts: mail comes in thousands, and mostly nobody looks. */
+struct queued_event {
+        size_t recipients;
+        const char *submitter; /* in `id`, behind it */
+        char id[];
+};
+
+static json_t *queued_data(const void *of)
+{
+        const struct queued_event *queued = of;
+        json_t *data = json_object();
+
+        json_put_text(data, "id", queued->id);
+        json_put_text(data, "submittedBy", queued->submitter);
+        json_put(data, "recipients", json_integer((json_int_t)queued->recipients));
+        return data;
+}
+
+static char *queued_text(const void *of)
+{
+        const struct queued_event *queued = of;
+
+        return text_of("%s: handed in by %s, %zu recipient%s", queued->id, queued->submitter,
+                       queued->recipients, queued->recipients == 1 ? "" : "s");
+}
+
+static void emit_queued(const struct submitting *submitting, const char *id, size_t recipients)
+{
+        static const struct event_recipe recipe = { .data = queued_data, .text = queued_text };
+        const char *who = submitting->order.who ? submitting->order.who : "";
+        size_t id_size = strlen(id) + 1, who_size = strlen(who) + 1;
+        struct queued_event *queued = new_zeroed(1, sizeof *queued + id_size + who_size);
+
+        queued->recipients = recipients;
+        memcpy(queued->id, id, id_size);
+        memcpy(queued->id + id_size, who, who_size);
+        queued->submitter = queued->id + id_size;
+        event_emit_of(EVENT_MAIL_QUEUED, submitting->account, &recipe, queued);
+}
+
 static void tell_accepted(const struct submitting *submitting, const char *id)
 {
         struct subject subject = { .account = submitting->account, .direction = "outgoing", .queue_id = id };
@@ -277,6 +318,7 @@ static void tell_accepted(const struct submitting *submitting, const char *id)
         for (size_t i = 0; i < json_array_size(submitting->refused); i++)
                 log_about(&subject, LOG_WARNING, MSG_QUEUED, "%s: one recipient is left out: %s", id,
                           json_string_value(json_object_get(json_array_get(submitting->refused, i), "text")));
+        emit_queued(submitting, id, count);
         if (account && account->sender)
                 sender_kick(account->sender);
         manager_status_changed();

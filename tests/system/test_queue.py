@@ -53,6 +53,9 @@ def test_send(station, sink):
     assert (got.message_id, got.sender, got.recipients) == (message_id, "sender@example.test", ["box@example.test"])
     assert got.content.endswith(b"\r\n\r\n.leading dot\r\n..two\r\nend\r\n")
     assert station.account("a")["numberSent"] == 1
+    handed_in = station.wait_event("mail.queued", account="a")
+    assert handed_in["data"] == {"id": queued, "submittedBy": message["submittedBy"], "recipients": 1}
+    assert handed_in["text"].startswith(f"{queued}: handed in by ")
     station.wait_event("mail.sent", account="a")
     assert station.json("queue", "list") == []
     assert station.json("queue", "show", queued)["state"] == "sent"
