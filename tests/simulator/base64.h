@@ -2,6 +2,7 @@
 /* Base64 for the simulated world, of its own: what the daemon's does wrong must not come right here. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,21 @@ static inline size_t base64_read(const char *text, char *to, size_t size)
                 }
         }
         return len;
+}
+
+/* What PLAIN sends (RFC 4616): *user and *password lie in `plain`. False: it is none. */
+enum { PLAIN_MOST = 256 };
+static inline bool base64_read_plain(const char *text, char plain[PLAIN_MOST], const char **user,
+                                     const char **password)
+{
+        size_t len = base64_read(text, plain, PLAIN_MOST - 1);
+
+        plain[len] = '\0';
+        *user = plain + strlen(plain) + 1;
+        if (*user >= plain + len)
+                return false;
+        *password = *user + strlen(*user) + 1;
+        return *password <= plain + len;
 }
 
 /* The caller frees. */

@@ -85,15 +85,14 @@ static void sign_in(struct talk *talk, const char *user, const char *password)
 static void heard_plain(struct talk *talk, const char *text)
 {
         struct imap_state *imap = talk->state;
-        char plain[256] = "";
-        size_t len = base64_read(text, plain, sizeof plain - 1);
-        const char *user = plain + strlen(plain) + 1;
+        char plain[PLAIN_MOST];
+        const char *user, *password;
 
         imap->stage = AT_COMMAND;
-        if (user >= plain + len || user + strlen(user) >= plain + len)
-                done(talk, "BAD", "that is no PLAIN response");
+        if (base64_read_plain(text, plain, &user, &password))
+                sign_in(talk, user, password);
         else
-                sign_in(talk, user, user + strlen(user) + 1);
+                done(talk, "BAD", "that is no PLAIN response");
 }
 
 /* An astring at *at: quoted, an atom, or a literal that has come. */

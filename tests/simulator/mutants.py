@@ -11,13 +11,14 @@ import argparse
 import concurrent.futures
 import glob
 import os
-import re
 import shutil
 import subprocess
 import sys
 import threading
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import simulate
+
+TOP = simulate.TOP
 FLAVOUR = os.environ.get("FLAVOUR", "plain")
 TREE = os.path.join(TOP, "build/mutants", FLAVOUR)
 PROGRAM = os.path.join(TREE, "build", FLAVOUR, "tests/simulate")
@@ -58,14 +59,11 @@ class Search:
     def one(self, seed):
         if self.over():
             return
-        done = subprocess.run([PROGRAM, "--seed", str(seed), "--hours", str(self.hours)], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        last = (done.stdout.decode("utf-8", "replace").splitlines() or ["nothing was said"])[-1]
+        history = simulate.History(seed, self.hours, features=False, program=PROGRAM)
         with self.lock:
-            told = re.search(r"([\d.]+) s of the processor", last)
-            self.spent += float(told[1]) if told else 0.0
-            if done.returncode != 0 and self.seen is None:
-                self.seen = last.split(";")[0]
+            self.spent += history.processor
+            if not history.well and self.seen is None:
+                self.seen = f"seed {seed}: {history.what}"
 
     def run(self, jobs):
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:

@@ -30,14 +30,14 @@ FEATURE = re.compile(r"^feature (\S+) on$", re.M)
 class History:
     """What a run came to."""
 
-    def __init__(self, seed, hours=HOURS, without=(), log=False, features=True):
+    def __init__(self, seed, hours=HOURS, without=(), log=False, features=True, program=PROGRAM):
         self.seed, self.hours, self.without = seed, hours, tuple(without)
         self.arguments = ["--seed", str(seed), "--hours", str(hours)]
         for name in self.without:
             self.arguments += ["--without", name]
         environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99",
                            UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
-        command = [PROGRAM, *self.arguments, *(["--features"] if features else []), *(["--log"] if log else [])]
+        command = [program, *self.arguments, *(["--features"] if features else []), *(["--log"] if log else [])]
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=PATIENCE, check=False)

@@ -82,14 +82,13 @@ static void sign_in(struct talk *talk, const char *user, const char *password)
 
 static void heard_plain(struct talk *talk, const char *text)
 {
-        char plain[256] = "";
-        size_t len = base64_read(text, plain, sizeof plain - 1);
-        const char *user = plain + strlen(plain) + 1;
+        char plain[PLAIN_MOST];
+        const char *user, *password;
 
-        if (user >= plain + len || user + strlen(user) >= plain + len)
-                say(talk, 501, "5.5.2", "that is no PLAIN response");
+        if (base64_read_plain(text, plain, &user, &password))
+                sign_in(talk, user, password);
         else
-                sign_in(talk, user, user + strlen(user) + 1);
+                say(talk, 501, "5.5.2", "that is no PLAIN response");
 }
 
 static void heard_sign_in(struct talk *talk, const char *line)
