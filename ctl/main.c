@@ -6,7 +6,9 @@
 #include "ctl/options.h"
 #include "ctl/term.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Its names as a mail program, and the option that each of them means; by no name at the end. */
 static const struct mail_name {
@@ -58,14 +60,47 @@ static int run(struct tool *tool, int argc, char **argv)
         return tool->command->run(tool);
 }
 
+/* A descriptor of these that is closed would be given to the next thing that is opened: the message would be
+ * read from the control socket, the archive of a backup written there. In its place is one that can be
+ * neither read nor, but for errors, written. */
+static void fill_standard_descriptors(void)
+{
+        static const int as[] = { O_WRONLY, O_RDONLY, O_WRONLY };
+
+        for (int fd = 0; fd < (int)count_of(as); fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", as[fd]) != fd) /* the lowest that is free */
+                        _exit(EXIT_FAILED);
+}
+
+/* Nobody wants to read what was printed: standard output was closed. */
+static bool output_is_wanted(void)
+{
+        int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+        return flags < 0 || (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* What was printed to a full disk was not done. */
+static int tell_not_written(void)
+{
+        struct cause cause;
+
+        if (!output_is_wanted())
+                return EXIT_DONE;
+
+        (void)cause_set(&cause, CAUSE_STORAGE, "not all of the output could be written");
+        cause_remedy(&cause, "see that there is room, and a reader, where standard output goes");
+        return tell_cause(&cause);
+}
+
 int main(int argc, char **argv)
 {
         struct tool tool = { 0 };
+        fill_standard_descriptors();
         const struct mail_name *name = argc > 0 ? mail_name(argv[0]) : NULL;
         int status = name ? as_sendmail(&tool, name, argc, argv) : run(&tool, argc, argv);
-        /* What was printed to a full disk was not done. */
-        if (fflush(stdout) && status == EXIT_DONE)
-                status = EXIT_FAILED;
+        if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE)
+                status = tell_not_written();
         term_pager_close();
         tool_done(&tool);
         return status;

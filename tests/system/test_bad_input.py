@@ -425,3 +425,33 @@ def test_a_message_over_the_limit(new_station, sink):
                          stdin=letters.letter("b", body="line\n" * 50000))
     assert result.err
     assert station.json("queue", "list") == []
+
+
+def by_shell(station, redirection, *args):
+    """The tool with its standard descriptors as the shell is told."""
+    return subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", station.programs["emailsecctl"], "--socket", station.socket,
+                           *args], input=b"", capture_output=True, text=False, timeout=30, cwd="/",
+                          env=station_module.clean_environment())
+
+
+@pytest.mark.parametrize("args", (("account", "export"), ("--json", "status"), ("metrics",), ("status",), ("--version",),
+                                  ("account", "show", "a")))
+def test_output_that_is_not_written_is_told(station, args):
+    station.ctl("account", "add", "outgoing", "a", "hostname=127.0.0.1", "enabled=false", "from=a@b.example")
+    done = by_shell(station, ">/dev/full", *args)
+    assert done.returncode == 1 and b"output could be written" in done.stderr, done
+
+
+def test_closed_standard_descriptors_are_nothing_else(station):
+    """A message is not read from the control socket, and an archive not written to it."""
+    station.ctl("account", "add", "outgoing", "a", "hostname=127.0.0.1", "enabled=false", "from=a@b.example")
+    for args in (("send", "--to", "b@c.example", "-"), ("sendmail", "b@c.example"), ("account", "apply", "-"),
+                 ("account", "password", "a"), ("trust", "import", "-")):
+        done = by_shell(station, "<&-", *args)
+        assert done.returncode not in (0, None) and done.stderr, (args, done)
+    assert station.json("queue", "list") == []
+    done = by_shell(station, ">&-", "backup", "-")
+    assert done.returncode == 1 and b"descriptor" in done.stderr, done
+    assert by_shell(station, "", "backup", "-").stdout.startswith(b"emailsec-backup.json")
+    assert by_shell(station, "<&- >&- 2>&-", "account", "set", "a", "port=26").returncode == 0
+    assert station.account("a")["port"] == 26
