@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
+enum { METRICS_PIECE = 1 * MIB }; /* the samples of some accounts take less */
+
 /* What local names stand for is told as the files say it now. */
 static void status_known(void *ctx)
 {
@@ -48,14 +50,42 @@ void on_audit(struct call *call)
         local_names_look(audit_known, call);
 }
 
+struct metrics_reply {
+        struct metrics_work *work;
+        bool begun;
+};
+
+static bool metrics_reply_next(void *ctx, struct json_writer *out)
+{
+        struct metrics_reply *reply = ctx;
+        struct buf text = BUF_WITH_MAX(METRICS_PIECE);
+        bool more = metrics_next(reply->work, &text);
+        scoped(scoped_free) char *piece = buf_take_text(&text);
+
+        if (!reply->begun)
+                json_write(out, "{\"text\":\"");
+        reply->begun = true;
+        json_write_within(out, piece);
+        if (!more)
+                json_write(out, "\"}");
+        return more;
+}
+
+static void metrics_reply_end(void *ctx)
+{
+        struct metrics_reply *reply = ctx;
+
+        metrics_end(reply->work);
+        free(reply);
+}
+
 void on_get_metrics(struct call *call)
 {
-        json_t *reply = json_object();
-        char *text = metrics_text();
+        static const struct long_reply_user user = { .next = metrics_reply_next, .end = metrics_reply_end };
+        struct metrics_reply *reply = new_object(struct metrics_reply);
 
-        json_put_text(reply, "text", text);
-        free(text);
-        call_reply(call, reply);
+        reply->work = metrics_begin();
+        call_reply_long(call, &user, reply);
 }
 
 void on_get_history(struct call *call)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters and states rendered as OpenMetrics (one family after the other, as the format wants). */
+/* Counters and states rendered as OpenMetrics (one family after the other, as the format wants), in pieces.
+ */
 #include "daemon/service/metrics.h"
 
 #include "common/buf.h"
@@ -16,7 +17,7 @@
 #include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 
-enum { LIMIT_METRICS = 64 * MIB };
+enum { PIECE_ACCOUNTS = 32 }; /* whose samples are put on end */
 
 static void put(struct buf *out, const char *format, ...) printf_like(2, 3);
 static void put(struct buf *out, const char *format, ...)
@@ -25,69 +26,59 @@ static void put(struct buf *out, const char *format, ...)
 
         va_start(args, format);
         if (buf_vappendf(out, format, args) < 0)
-                buf_clear(out); /* beyond any station's size: an empty text is no wrong one */
+                buf_clear(out); /* no samples are as large as that */
         va_end(args);
 }
 
-static void family(struct buf *out, const char *name, const char *type, const char *help)
-{
-        put(out, "# TYPE emailsec_%s %s\n# HELP emailsec_%s %s\n", name, type, name, help);
-}
+/* ---- of an account ---- */
 
 static const char *direction(const struct account *account)
 {
         return account_is_outgoing(account) ? "outgoing" : "incoming";
 }
 
-static void put_kept(struct buf *out, const char *metric, enum kept value, unsigned kinds)
+static void put_up(struct buf *out, const struct account *account)
 {
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (kinds & (unsigned)account->values.kind)
-                        put(out, "emailsec_%s{account=\"%s\"} %lld\n", metric, account->name,
-                            (long long)kept_number(account->name, value));
+        put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name,
+            direction(account), account->status == ACCOUNT_OK);
 }
 
-static void put_accounts(struct buf *out)
+/* No stateset: node_exporter reads the older text format, which has none. */
+static void put_status(struct buf *out, const struct account *account)
 {
-        family(out, "account_up", "gauge",
-               "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name,
-                    direction(account), account->status == ACCOUNT_OK);
-        /* no stateset: node_exporter reads the older text format, which has none */
-        family(out, "account_status", "gauge", "1 for the status that the account has.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
-                        put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
-                            account_status_name((enum account_status)status), (int)account->status == status);
-        family(out, "last_success_timestamp_seconds", "gauge", "When the account last worked.");
-        put_kept(out, "last_success_timestamp_seconds", KEPT_LAST_POLL_SUCCESS, KIND_BOTH);
-        family(out, "last_check_timestamp_seconds", "gauge",
-               "When it was last looked whether the account works.");
-        put_kept(out, "last_check_timestamp_seconds", KEPT_LAST_CHECKED, KIND_BOTH);
-        family(out, "certificate_not_after_timestamp_seconds", "gauge",
-               "End of the server certificate last seen.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (account->has_tls)
-                        put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n",
-                            account->name, (long long)account->tls.not_after);
+        for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
+                put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
+                    account_status_name((enum account_status)status), (int)account->status == status);
 }
 
-static void put_handshakes(struct buf *out)
+static void put_not_after(struct buf *out, const struct account *account)
 {
-        family(out, "tls_handshake_seconds", "summary",
-               "TLS handshakes that were completed, and the time they took.");
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
-                    (unsigned long long)account->handshakes);
-                put(out, "emailsec_tls_handshake_seconds_sum{account=\"%s\"} %.3f\n", account->name,
-                    (double)account->handshake_ms / 1000);
-        }
-        family(out, "tls_resumed_handshakes", "counter",
-               "Handshakes among them that resumed an earlier session.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                put(out, "emailsec_tls_resumed_handshakes_total{account=\"%s\"} %llu\n", account->name,
-                    (unsigned long long)account->handshakes_resumed);
+        if (account->has_tls)
+                put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n",
+                    account->name, (long long)account->tls.not_after);
+}
+
+static void put_handshakes(struct buf *out, const struct account *account)
+{
+        put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
+            (unsigned long long)account->handshakes);
+        put(out, "emailsec_tls_handshake_seconds_sum{account=\"%s\"} %.3f\n", account->name,
+            (double)account->handshake_ms / 1000);
+}
+
+static void put_resumed(struct buf *out, const struct account *account)
+{
+        put(out, "emailsec_tls_resumed_handshakes_total{account=\"%s\"} %llu\n", account->name,
+            (unsigned long long)account->handshakes_resumed);
+}
+
+static void put_queue(struct buf *out, const struct account *account)
+{
+        struct queue_counts counts = queue_counts(account->name);
+
+        for (int state = 0; state < QUEUE_STATES; state++)
+                put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
+                    queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
 }
 
 static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason,
@@ -98,95 +89,81 @@ static void put_waiting_for(struct buf *out, const struct account *account, enum
                     waiting_name(reason), (unsigned long long)messages);
 }
 
-static void put_waiting(struct buf *out)
+static void put_waiting(struct buf *out, const struct account *account)
 {
-        family(out, "waiting_messages", "gauge", "Messages that wait, by what they wait for.");
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                if (!account_is_outgoing(account))
-                        continue;
-                struct queue_counts counts = queue_counts(account->name);
-                uint64_t tried = counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
-                struct waiting waiting;
-                waiting_of(account, &waiting);
-                put_waiting_for(out, account, waiting.reason ? waiting.reason : WAITING_FOR_BACKOFF,
-                                waiting.reason ? waiting.messages : tried);
-                put_waiting_for(out, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
-        }
-        family(out, "waiting_until_timestamp_seconds", "gauge",
-               "When an account goes on by itself; absent where nobody knows.");
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                struct waiting waiting;
-                waiting_of(account, &waiting);
-                if (waiting.reason && waiting.until)
-                        put(out,
-                            "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n",
-                            account->name, waiting_name(waiting.reason), (long long)waiting.until);
-        }
+        struct queue_counts counts = queue_counts(account->name);
+        uint64_t tried = counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
+        struct waiting waiting;
+
+        waiting_of(account, &waiting);
+        put_waiting_for(out, account, waiting.reason ? waiting.reason : WAITING_FOR_BACKOFF,
+                        waiting.reason ? waiting.messages : tried);
+        put_waiting_for(out, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
 }
 
-static void put_heartbeats(struct buf *out)
+static void put_waiting_until(struct buf *out, const struct account *account)
 {
-        family(out, "heartbeat_missing", "gauge", "1 when the last heartbeat of the account did not arrive.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (account_is_outgoing(account) && prop_text(&account->values, PROP_HEARTBEAT)[0])
-                        put(out, "emailsec_heartbeat_missing{account=\"%s\"} %d\n", account->name,
-                            strcmp(heartbeat_state(account), "missing") == 0);
-        family(out, "heartbeat_arrived_timestamp_seconds", "gauge", "When a heartbeat was last received.");
-        put_kept(out, "heartbeat_arrived_timestamp_seconds", KEPT_LAST_HEARTBEAT_ARRIVED, KIND_OUTGOING);
-        family(out, "heartbeat_round_trip_seconds", "gauge", "How long its round trip took.");
-        put_kept(out, "heartbeat_round_trip_seconds", KEPT_LAST_HEARTBEAT_SECONDS, KIND_OUTGOING);
+        struct waiting waiting;
+
+        waiting_of(account, &waiting);
+        if (waiting.reason && waiting.until)
+                put(out, "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n",
+                    account->name, waiting_name(waiting.reason), (long long)waiting.until);
 }
 
-static void put_mail(struct buf *out)
+static void put_oldest(struct buf *out, const struct account *account)
 {
-        family(out, "queue_messages", "gauge", "Messages by account and state.");
-        for (struct account *account = accounts_first(); account; account = account->next) {
-                if (!account_is_outgoing(account))
-                        continue;
-                struct queue_counts counts = queue_counts(account->name);
-                for (int state = 0; state < QUEUE_STATES; state++)
-                        put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
-                            queue_state_name((enum queue_state)state),
-                            (unsigned long long)counts.messages[state]);
-        }
-        put_waiting(out);
-        family(out, "queue_oldest_seconds", "gauge",
-               "Age of the oldest message that waits to be sent; held ones do not count.");
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (account_is_outgoing(account))
-                        put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
-                            (long long)queue_oldest_age(account->name));
-        family(out, "sent_messages", "counter", "Messages sent.");
-        put_kept(out, "sent_messages_total", KEPT_NUMBER_SENT, KIND_OUTGOING);
-        family(out, "deferred_messages", "counter", "Times that a recipient was put off to a later attempt.");
-        put_kept(out, "deferred_messages_total", KEPT_NUMBER_DEFERRED, KIND_OUTGOING);
-        family(out, "failed_messages", "counter", "Messages that failed.");
-        put_kept(out, "failed_messages_total", KEPT_NUMBER_DISCARDED, KIND_OUTGOING);
-        family(out, "gathered_messages", "counter", "Messages that went into digests (maxPerRecipient).");
-        put_kept(out, "gathered_messages_total", KEPT_NUMBER_GATHERED, KIND_OUTGOING);
-        family(out, "received_messages", "counter", "Messages received.");
-        put_kept(out, "received_messages_total", KEPT_NUMBER_RECEIVED, KIND_INCOMING);
+        put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
+            (long long)queue_oldest_age(account->name));
 }
 
-/* Of a station that listens to nobody there is nothing to tell. */
-static void put_submission(struct buf *out)
+static void put_heartbeat(struct buf *out, const struct account *account)
 {
-        const struct submission_counts *counts = &submission_counts;
+        if (prop_text(&account->values, PROP_HEARTBEAT)[0])
+                put(out, "emailsec_heartbeat_missing{account=\"%s\"} %d\n", account->name,
+                    strcmp(heartbeat_state(account), "missing") == 0);
+}
 
-        if (!counts->sockets)
-                return;
-        family(out, "submission_clients", "gauge", "Clients of the submission listener.");
-        put(out, "emailsec_submission_clients %u\n", counts->clients);
-        family(out, "submission_connections", "counter", "Connections to the submission listener.");
-        put(out, "emailsec_submission_connections_total %llu\n", (unsigned long long)counts->connections);
-        family(out, "submission_accepted_messages", "counter", "Messages that were accepted by SMTP.");
-        put(out, "emailsec_submission_accepted_messages_total %llu\n", (unsigned long long)counts->accepted);
-        family(out, "submission_refused", "counter",
-               "Clients, sign-ins and messages that the submission listener refused.");
+/* ---- of the station ---- */
+
+static bool listens(void)
+{
+        return submission_counts.sockets > 0;
+}
+
+static void put_clients(struct buf *out)
+{
+        put(out, "emailsec_submission_clients %u\n", submission_counts.clients);
+}
+
+static void put_connections(struct buf *out)
+{
+        put(out, "emailsec_submission_connections_total %llu\n",
+            (unsigned long long)submission_counts.connections);
+}
+
+static void put_accepted(struct buf *out)
+{
+        put(out, "emailsec_submission_accepted_messages_total %llu\n",
+            (unsigned long long)submission_counts.accepted);
+}
+
+static void put_refused(struct buf *out)
+{
         for (int i = 0; i < SUBMISSION_REFUSALS; i++)
                 put(out, "emailsec_submission_refused_total{reason=\"%s\"} %llu\n",
                     submission_refusal_name((enum submission_refusal)i),
-                    (unsigned long long)counts->refused[i]);
+                    (unsigned long long)submission_counts.refused[i]);
+}
+
+static void put_challenges(struct buf *out)
+{
+        put(out, "emailsec_challenges %zu\n", allowed_waiting());
+}
+
+static void put_exemptions(struct buf *out)
+{
+        put(out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
 }
 
 static void put_end(void *out, const struct allowed_end *end)
@@ -195,43 +172,268 @@ static void put_end(void *out, const struct allowed_end *end)
             end->id, end->host, (unsigned)end->port, (long long)end->time);
 }
 
-char *metrics_text(void)
+static void put_ends(struct buf *out)
 {
-        struct buf out = BUF_WITH_MAX(LIMIT_METRICS);
+        allowed_ends(put_end, out);
+}
 
+static void put_faults(struct buf *out)
+{
+        put(out, "emailsec_station_faults %zu\n", service_fault_count());
+}
+
+static void put_sessions(struct buf *out)
+{
+        put(out, "emailsec_sessions %u\n", sessions_open());
+}
+
+static void put_lag(struct buf *out)
+{
+        put(out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
+}
+
+static void put_job_age(struct buf *out)
+{
+        put(out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
+}
+
+static void put_free(struct buf *out)
+{
+        put(out, "emailsec_disk_free_bytes %llu\n", (unsigned long long)reserve_room().free);
+}
+
+static void put_reserve(struct buf *out)
+{
+        put(out, "emailsec_disk_reserve_bytes %llu\n", (unsigned long long)reserve_room().reserve);
+}
+
+static void put_build(struct buf *out)
+{
+        put(out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);
+}
+
+/* ---- all of them ---- */
+
+/* THE table. A family has samples of accounts, by a function or a kept value, or of the station. */
+static const struct family {
+        const char *name, *type, *help;
+        unsigned kinds; /* of accounts */
+        void (*of)(struct buf *out, const struct account *account);
+        enum kept kept; /* where `of` is NULL; the type counter puts _total behind its name */
+        void (*once)(struct buf *out);
+        bool (*there)(void); /* NULL: always */
+} families[] = {
+        { .name = "account_up",
+          .type = "gauge",
+          .help = "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.",
+          .kinds = KIND_BOTH,
+          .of = put_up },
+        { .name = "account_status",
+          .type = "gauge",
+          .help = "1 for the status that the account has.",
+          .kinds = KIND_BOTH,
+          .of = put_status },
+        { .name = "last_success_timestamp_seconds",
+          .type = "gauge",
+          .help = "When the account last worked.",
+          .kinds = KIND_BOTH,
+          .kept = KEPT_LAST_POLL_SUCCESS },
+        { .name = "last_check_timestamp_seconds",
+          .type = "gauge",
+          .help = "When it was last looked whether the account works.",
+          .kinds = KIND_BOTH,
+          .kept = KEPT_LAST_CHECKED },
+        { .name = "certificate_not_after_timestamp_seconds",
+          .type = "gauge",
+          .help = "End of the server certificate last seen.",
+          .kinds = KIND_BOTH,
+          .of = put_not_after },
+        { .name = "tls_handshake_seconds",
+          .type = "summary",
+          .help = "TLS handshakes that were completed, and the time they took.",
+          .kinds = KIND_BOTH,
+          .of = put_handshakes },
+        { .name = "tls_resumed_handshakes",
+          .type = "counter",
+          .help = "Handshakes among them that resumed an earlier session.",
+          .kinds = KIND_BOTH,
+          .of = put_resumed },
+        { .name = "queue_messages",
+          .type = "gauge",
+          .help = "Messages by account and state.",
+          .kinds = KIND_OUTGOING,
+          .of = put_queue },
+        { .name = "waiting_messages",
+          .type = "gauge",
+          .help = "Messages that wait, by what they wait for.",
+          .kinds = KIND_OUTGOING,
+          .of = put_waiting },
+        { .name = "waiting_until_timestamp_seconds",
+          .type = "gauge",
+          .help = "When an account goes on by itself; absent where nobody knows.",
+          .kinds = KIND_BOTH,
+          .of = put_waiting_until },
+        { .name = "queue_oldest_seconds",
+          .type = "gauge",
+          .help = "Age of the oldest message that waits to be sent; held ones do not count.",
+          .kinds = KIND_OUTGOING,
+          .of = put_oldest },
+        { .name = "sent_messages",
+          .type = "counter",
+          .help = "Messages sent.",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_NUMBER_SENT },
+        { .name = "deferred_messages",
+          .type = "counter",
+          .help = "Times that a recipient was put off to a later attempt.",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_NUMBER_DEFERRED },
+        { .name = "failed_messages",
+          .type = "counter",
+          .help = "Messages that failed.",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_NUMBER_DISCARDED },
+        { .name = "gathered_messages",
+          .type = "counter",
+          .help = "Messages that went into digests (maxPerRecipient).",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_NUMBER_GATHERED },
+        { .name = "received_messages",
+          .type = "counter",
+          .help = "Messages received.",
+          .kinds = KIND_INCOMING,
+          .kept = KEPT_NUMBER_RECEIVED },
+        { .name = "heartbeat_missing",
+          .type = "gauge",
+          .help = "1 when the last heartbeat of the account did not arrive.",
+          .kinds = KIND_OUTGOING,
+          .of = put_heartbeat },
+        { .name = "heartbeat_arrived_timestamp_seconds",
+          .type = "gauge",
+          .help = "When a heartbeat was last received.",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_LAST_HEARTBEAT_ARRIVED },
+        { .name = "heartbeat_round_trip_seconds",
+          .type = "gauge",
+          .help = "How long its round trip took.",
+          .kinds = KIND_OUTGOING,
+          .kept = KEPT_LAST_HEARTBEAT_SECONDS },
+        { .name = "submission_clients",
+          .type = "gauge",
+          .help = "Clients of the submission listener.",
+          .once = put_clients,
+          .there = listens },
+        { .name = "submission_connections",
+          .type = "counter",
+          .help = "Connections to the submission listener.",
+          .once = put_connections,
+          .there = listens },
+        { .name = "submission_accepted_messages",
+          .type = "counter",
+          .help = "Messages that were accepted by SMTP.",
+          .once = put_accepted,
+          .there = listens },
+        { .name = "submission_refused",
+          .type = "counter",
+          .help = "Clients, sign-ins and messages that the submission listener refused.",
+          .once = put_refused,
+          .there = listens },
+        { .name = "challenges",
+          .type = "gauge",
+          .help = "Certificates that wait for a decision.",
+          .once = put_challenges },
+        { .name = "exemptions", .type = "gauge", .help = "Approved certificates.", .once = put_exemptions },
+        { .name = "exemption_end_timestamp_seconds",
+          .type = "gauge",
+          .help = "When an approval ends that has a date of its own.",
+          .once = put_ends },
+        { .name = "station_faults",
+          .type = "gauge",
+          .help = "What is wrong with the station itself: its disk, its trust stores.",
+          .once = put_faults },
+        { .name = "sessions", .type = "gauge", .help = "Sessions with mail servers.", .once = put_sessions },
+        { .name = "loop_lag_seconds",
+          .type = "gauge",
+          .help = "Longest turn of the event loop in the last minute or two.",
+          .once = put_lag },
+        { .name = "store_oldest_job_seconds",
+          .type = "gauge",
+          .help = "Age of the oldest unfinished job of the disk threads.",
+          .once = put_job_age },
+        { .name = "disk_free_bytes",
+          .type = "gauge",
+          .help = "Free bytes on the disk of the state folder.",
+          .once = put_free },
+        { .name = "disk_reserve_bytes",
+          .type = "gauge",
+          .help = "DiskReserve=: with less free nothing is fetched, with half only urgent mail taken.",
+          .once = put_reserve },
+        { .name = "build_info", .type = "gauge", .help = "1; the version is a label.", .once = put_build },
+};
+
+struct metrics_work {
+        size_t family;
+        bool begun; /* the family's head was written */
+        struct accounts_walk walk;
+};
+
+struct metrics_work *metrics_begin(void)
+{
         queue_oldest_look(); /* for the next time */
+        return new_object(struct metrics_work);
+}
 
-        put_accounts(&out);
-        put_handshakes(&out);
-        put_mail(&out);
-        put_heartbeats(&out);
-        put_submission(&out);
-        family(&out, "challenges", "gauge", "Certificates that wait for a decision.");
-        put(&out, "emailsec_challenges %zu\n", allowed_waiting());
-        family(&out, "exemptions", "gauge", "Approved certificates.");
-        put(&out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
-        family(&out, "exemption_end_timestamp_seconds", "gauge",
-               "When an approval ends that has a date of its own.");
-        allowed_ends(put_end, &out);
-        family(&out, "station_faults", "gauge",
-               "What is wrong with the station itself: its disk, its trust stores.");
-        put(&out, "emailsec_station_faults %zu\n", service_fault_count());
-        family(&out, "sessions", "gauge", "Sessions with mail servers.");
-        put(&out, "emailsec_sessions %u\n", sessions_open());
-        family(&out, "loop_lag_seconds", "gauge",
-               "Longest turn of the event loop in the last minute or two.");
-        put(&out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
-        family(&out, "store_oldest_job_seconds", "gauge",
-               "Age of the oldest unfinished job of the disk threads.");
-        put(&out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
-        struct disk_room room = reserve_room();
-        family(&out, "disk_free_bytes", "gauge", "Free bytes on the disk of the state folder.");
-        put(&out, "emailsec_disk_free_bytes %llu\n", (unsigned long long)room.free);
-        family(&out, "disk_reserve_bytes", "gauge",
-               "DiskReserve=: with less free nothing is fetched, with half only urgent mail taken.");
-        put(&out, "emailsec_disk_reserve_bytes %llu\n", (unsigned long long)room.reserve);
-        family(&out, "build_info", "gauge", "1; the version is a label.");
-        put(&out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);
-        put(&out, "# EOF\n");
-        return buf_take_text(&out);
+void metrics_end(void *work)
+{
+        free(work);
+}
+
+static void put_sample(struct buf *out, const struct family *family, const struct account *account)
+{
+        if (!(family->kinds & (unsigned)account->values.kind))
+                return;
+        if (family->of)
+                family->of(out, account);
+        else
+                put(out, "emailsec_%s%s{account=\"%s\"} %lld\n", family->name,
+                    same_text(family->type, "counter") ? "_total" : "", account->name,
+                    (long long)kept_number(account->name, family->kept));
+}
+
+/* Samples of the next accounts; false: of the last ones. */
+static bool put_accounts(struct metrics_work *work, const struct family *family, struct buf *out)
+{
+        const struct account *account = accounts_walk_on(&work->walk);
+
+        for (int i = 0; account && i < PIECE_ACCOUNTS; i++, account = account->next) {
+                put_sample(out, family, account);
+                accounts_walk_did(&work->walk, account);
+        }
+        return account != NULL;
+}
+
+/* Some of it; true when the family is not over. */
+static bool put_family(struct metrics_work *work, const struct family *family, struct buf *out)
+{
+        if (family->there && !family->there())
+                return false;
+        if (!work->begun)
+                put(out, "# TYPE emailsec_%s %s\n# HELP emailsec_%s %s\n", family->name, family->type,
+                    family->name, family->help);
+        work->begun = true;
+        if (family->kinds)
+                return put_accounts(work, family, out);
+        family->once(out);
+        return false;
+}
+
+bool metrics_next(struct metrics_work *work, struct buf *out)
+{
+        if (work->family == count_of(families)) {
+                put(out, "# EOF\n");
+                return false;
+        }
+        if (!put_family(work, &families[work->family], out))
+                *work = (struct metrics_work){ .family = work->family + 1 };
+        return true;
 }

@@ -312,6 +312,17 @@ static void check_metrics(char *text)
         regfree(&sample);
 }
 
+static char *metrics_text(void)
+{
+        struct buf text = BUF_WITH_MAX(MIB);
+        struct metrics_work *work = metrics_begin();
+
+        while (metrics_next(work, &text))
+                continue;
+        metrics_end(work);
+        return buf_take_text(&text);
+}
+
 static bool has_sample(const char *line)
 {
         scoped(scoped_free) char *text = metrics_text(), *whole = text_of("\n%s\n", line);
