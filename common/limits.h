@@ -9,21 +9,21 @@
 #define MIB (1024 * KIB)
 
 /* wire: what a mail server may send */
-#define LIMIT_LINE             (64 * KIB) /* one protocol line */
-#define LIMIT_REPLY            (1 * MIB)  /* one multi-line reply, or one response with its literals */
-#define LIMIT_REPLY_LINES      512        /* lines in one SMTP reply */
-#define LIMIT_CAPABILITIES     256        /* words in a capability list */
-#define LIMIT_SASL_MESSAGE     12288      /* RFC 4954 section 4: base64 characters in one challenge */
-#define LIMIT_SASL_ROUNDS      16         /* challenges in one exchange */
-#define LIMIT_SCRAM_ITERATIONS 1000000    /* a server must not choose how long we compute (S25) */
-#define LIMIT_HEAD             (16 * KIB) /* of the header of a message that is too large to fetch */
-#define LIMIT_UNTAGGED_IDLE    100000     /* untagged responses without progress */
-#define LIMIT_UIDL             70         /* RFC 1939 section 7: characters */
-#define LIMIT_LISTED           4000000    /* messages in one mailbox listing */
-#define LIMIT_LISTINGS         (64 * MIB) /* what the listings of all mailboxes hold at once; the longest fits */
-#define LIMIT_NESTING          32         /* JSON values in one another */
-#define LIMIT_MISSING          10000 /* messages of one folder that a server does not hand out and we remember */
-#define LIMIT_HALVES           32 /* large messages of one account that came in part and may be gone on with */
+#define LIMIT_LINE             (64 * KIB)  /* one protocol line */
+#define LIMIT_REPLY            (1 * MIB)   /* one multi-line reply, or one response with its literals */
+#define LIMIT_REPLY_LINES      512         /* lines in one SMTP reply */
+#define LIMIT_CAPABILITIES     256         /* words in a capability list */
+#define LIMIT_SASL_MESSAGE     12288       /* RFC 4954 section 4: base64 characters in one challenge */
+#define LIMIT_SASL_ROUNDS      16          /* challenges in one exchange */
+#define LIMIT_SCRAM_ITERATIONS 1000000     /* a server must not choose how long we compute (S25) */
+#define LIMIT_HEAD             (16 * KIB)  /* of the header of a message that is too large to fetch */
+#define LIMIT_UNTAGGED_IDLE    100000      /* untagged responses without progress */
+#define LIMIT_UIDL             70          /* RFC 1939 section 7: characters */
+#define LIMIT_LISTED           4000000     /* messages in one mailbox listing */
+#define LIMIT_LISTINGS         (64 * MIB)  /* what all listings hold at once; the longest fits */
+#define LIMIT_NESTING          32          /* JSON values in one another */
+#define LIMIT_MISSING          10000       /* of one folder: what a server does not hand out */
+#define LIMIT_HALVES           32          /* large messages of one account that came in part */
 #define LIMIT_OUTPUT           (256 * KIB) /* bytes waiting to be sent on one connection, engine side */
 #define LIMIT_ADDRESSES        32          /* addresses tried for one host name */
 
