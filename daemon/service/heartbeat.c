@@ -71,7 +71,8 @@ bool heartbeat_is_expected(const struct account *account, bool *anybody)
                      same_text(kept_text(account->name, KEPT_HEARTBEAT_TO), address);
 
         *anybody = false;
-        for (const struct account *other = accounts_first(); other; other = other->next) {
+        for (const struct account *other = accounts_first(); other && !(found && *anybody);
+             other = other->next) {
                 *anybody = *anybody || (account_enabled(other) && !account_is_outgoing(other));
                 found = found || receives(other, address);
         }
@@ -228,6 +229,8 @@ int heartbeat_send(struct account *account, struct cause *cause)
 
 /* ---- time ---- */
 
+static int64_t patience_of_look; /* patience(), once for all accounts that are looked at; 0: not yet */
+
 /* True while one is out whose time is not over: the next one does not go before. */
 static bool look_for_missing(struct account *account, int64_t age)
 {
@@ -237,7 +240,9 @@ static bool look_for_missing(struct account *account, int64_t age)
         if (state != HEARTBEAT_QUEUED &&
             (state != HEARTBEAT_SENT || !heartbeat_is_expected(account, &anybody)))
                 return false;
-        if (age < patience())
+        if (!patience_of_look)
+                patience_of_look = patience();
+        if (age < patience_of_look)
                 return true;
         tell_missing(account,
                      state == HEARTBEAT_QUEUED ? "has not been sent" : "was sent and has not arrived");
@@ -271,6 +276,7 @@ static void look_at(struct account *account)
 
 void heartbeats_look(void)
 {
+        patience_of_look = 0;
         for (struct account *account = accounts_first(), *next; account; account = next) {
                 next = account->next;
                 if (address_of(account)[0] && account->sender)
