@@ -295,8 +295,17 @@ enum grant_result grant_read(const struct http_answer *answer, const struct gran
                 result = not_one(cause, "no code for a person to type in");
         else if (!request->ask_device && !out->access_token)
                 result = not_one(cause, "no access token");
+        else if (!request->ask_device && !grant_is_token(out->access_token))
+                result = not_one(cause, "an access token that holds a character which no token has");
         json_decref(object);
         return result;
+}
+
+bool grant_is_token(const char *text)
+{
+        for (; *text >= '!' && *text <= '~'; text++)
+                ;
+        return !*text;
 }
 
 void grant_answer_done(struct grant_answer *answer)

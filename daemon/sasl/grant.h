@@ -53,3 +53,6 @@ struct grant_answer { /* texts owned; NULL where nothing was said */
 enum grant_result grant_read(const struct http_answer *answer, const struct grant_request *request,
                              struct grant_answer *out, struct cause *cause) must_use;
 void grant_answer_done(struct grant_answer *answer);
+
+/* Whether all its characters may stand in an access token: printable ASCII without blanks. */
+bool grant_is_token(const char *text) must_use;

@@ -6,6 +6,7 @@
  */
 #include "common/limits.h"
 #include "daemon/sasl/exchange.h"
+#include "daemon/sasl/grant.h"
 
 struct oauth {
         char *first;           /* the one message, secret */
@@ -31,11 +32,10 @@ static int check_values(const struct signin *signin, struct cause *cause)
                 if ((unsigned char)*c < ' ' || *c == 0x7f)
                         return cause_about(cause, CAUSE_INVALID, "account",
                                            "the account name holds a control character");
-        for (const char *c = signin->secret; *c; c++)
-                if (*c < '!' || *c > '~')
-                        return cause_set(cause, CAUSE_SECRET,
-                                         "the stored access token is not one: it holds a character "
-                                         "that no token has");
+        if (!grant_is_token(signin->secret))
+                return cause_set(
+                        cause, CAUSE_SECRET,
+                        "the stored access token is not one: it holds a character that no token has");
         return 0;
 }
 

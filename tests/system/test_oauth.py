@@ -289,6 +289,7 @@ HOSTILE = {
     "redirect": ((302, {"Location": "https://elsewhere.example/"}, b""), "fault", "elsewhere.example"),
     "no http": ((0, {}, b"220 mail.example ESMTP\r\n"), "fault", "does not speak HTTP"),
     "no json": ((200, {}, b"<html>"), "fault", "no JSON"),
+    "a token with a line end": ((200, {}, {"access_token": "a\r\nb"}), "fault", "no token has"),
     "no token": ((200, {}, {"token_type": "Bearer"}), "fault", "no access token"),
     "cut": ((0, {}, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"access"), "down", "cut off"),
     "endless header": ((0, {}, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000), "fault", "has no end"),

@@ -236,6 +236,8 @@ static const struct {
           0, NULL },
         { 200, "{\"access_token\":\"\"}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
         { 200, "{\"access_token\":7}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
+        { 200, "{\"access_token\":\"a\\r\\nb\"}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no token has" },
+        { 200, "{\"access_token\":\"t\\u00f6ken\"}", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no token has" },
         { 200, "[]", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no access token" },
         { 200, "", false, GRANT_REFUSED, CAUSE_PROTOCOL, "no JSON" },
         { 200, "{\"error\":\"access_denied\"}", false, GRANT_REFUSED, CAUSE_AUTHENTICATION, "said no" },
