@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams of named subscribers and the station's view of all of them; see subscribers.h. */
+/*
+ * Streams of named subscribers and the station's view of all of them; see subscribers.h.
+ *
+ * A stream reads offers from disk and never holds mail events of its own: what is told and not acknowledged
+ * stays on disk, so that a stream can break at any point and the next one of that name begins behind the last
+ * acknowledgement. At most LIMIT_UNACKNOWLEDGED are told ahead; acknowledging makes room. Loop only; a stream
+ * that was closed lives until its last answer from the disk has come (`answers`).
+ */
 #include "daemon/incoming/subscribers.h"
 
 #include "common/json_fields.h"
@@ -108,6 +115,7 @@ static json_t *event_of(const json_t *offer)
 
 static void read_on(struct stream *stream);
 
+/* The user may close the stream in hear(): looked at before each one. */
 static void offers_read(void *ctx, json_t *offers, const struct cause *cause)
 {
         struct stream *stream = ctx;
@@ -130,6 +138,7 @@ static void offers_read(void *ctx, json_t *offers, const struct cause *cause)
                 read_on(stream);
 }
 
+/* `more` remembers that there may be something, while a read is under way or too much is unacknowledged. */
 static void read_on(struct stream *stream)
 {
         stream->more = true;

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A request and the parts of its answer, taken as they come; see http_post.h. */
+/*
+ * A request and the parts of its answer, taken as they come; see http_post.h.
+ *
+ * HTTP/1.1 (RFC 9112) as far as a token endpoint needs it: one request a connection, no redirect is followed
+ * (a token must not go where the configuration does not point), no coding but chunked, and bounds on lines,
+ * header and body. The form holds secrets: it is never traced.
+ */
 #include "daemon/sasl/http_post.h"
 
 #include "common/limits.h"
@@ -102,6 +108,8 @@ static void say_get(struct engine *engine)
         engine_say(engine, "%s", "");
 }
 
+/* `bound`: another address of the host must not get the same request, since a refresh token or a device code
+ * may count once. */
 static void say_post(struct engine *engine)
 {
         struct http_post *post = post_of(engine);
@@ -284,6 +292,7 @@ static bool take_body(struct http_post *post)
         return true;
 }
 
+/* False: more bytes are wanted, or it has failed. */
 static bool take_some(struct http_post *post)
 {
         const char *line;

@@ -2,6 +2,10 @@
 /*
  * The table of mechanisms, strongest first; the choice among them; and base64, rounds and
  * bounds around an exchange. The exchanges themselves are in gsasl.c and oauth.c.
+ *
+ * What must hold whatever a server offers: a mechanism that shows the password goes inside TLS alone, unless
+ * allowPlaintextAuthentication says otherwise; an offer that has become weaker than what this server proved
+ * before does not get it shown; a mechanism that is chosen by hand is the only one that is used.
  */
 #include "daemon/sasl/mechanism.h"
 
@@ -27,6 +31,7 @@ const struct sasl_mechanism sasl_mechanisms[SASL_MECHANISMS] = {
         { "EXTERNAL", "external", &sasl_by_library, SASL_CLIENT_FIRST | SASL_SECRETLESS },
 };
 
+/* Names are compared without case (RFC 4422, 3.1), words as wholes: LOGIN is not in LOGINX. */
 bool sasl_offers(const char *offered, const char *name)
 {
         size_t len = strlen(name);
@@ -45,6 +50,7 @@ static bool may_send_secret(const struct signin *signin, const struct engine_cha
         return channel->tls || signin->allow_plaintext;
 }
 
+/* For the trace and for what servers say back: the secret as such, in base64, or in PLAIN's message. */
 bool signin_repeated(const struct signin *signin, const char *words, size_t len)
 {
         const char *secret = signin->secret;
@@ -193,6 +199,8 @@ static const struct sasl_mechanism *best_of(const struct signin *signin, const s
         return NULL;
 }
 
+/* Twice: first those that may work, then also those that failed before or cannot carry this password, whose
+ * failure then has words of its own. */
 const char *sasl_choose(const struct signin *signin, const struct engine_channel *channel,
                         const char *offered, const struct sasl_ways *ways, struct cause *cause)
 {

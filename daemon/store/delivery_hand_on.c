@@ -22,6 +22,7 @@ static size_t next_item(const struct delivery *delivery)
         return index;
 }
 
+/* File worker; those before it that are known are dropped here, beside the opening. */
 static void open_work(struct job *job)
 {
         struct delivery *delivery = container_of(job, struct delivery, job);
@@ -60,6 +61,7 @@ static void opened(struct job *job)
                 delivery->give(delivery->give_ctx, delivery, &given);
 }
 
+/* Entered once a message: after each row that was committed, until none is left. */
 void delivery_hand_on(struct delivery *delivery)
 {
         const struct cause *fault = store_fault();
@@ -99,6 +101,8 @@ static void placed(struct job *job)
                 delivery_record(delivery, next_item(delivery) + 1);
 }
 
+/* HANDED_ON: its row says so before the next one is given. HANDED_LATER ends the batch; what was recorded
+ * before it stays. */
 void delivery_handed(struct delivery *delivery, enum handed what, const struct cause *why)
 {
         struct item *item = &delivery->arrival.items[next_item(delivery)];

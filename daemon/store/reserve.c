@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* How much room the disk has, looked at by threads and kept for a moment; what may come into it; see
- * reserve.h. */
+/*
+ * How much room the disk has, looked at by threads and kept for a moment; what may come into it; see
+ * reserve.h.
+ *
+ * statvfs may hang with its disk: it is called under `looking` alone, which the loop never takes. What was
+ * seen is copied under `lock`, which is held for moments. So the loop decides by what was seen up to 200 ms
+ * ago, less what it has let in since (`arrived`); the writer, before each commit, by a look of its own.
+ */
 #include "daemon/store/reserve_place.h"
 
 #include "common/limits.h"
@@ -55,6 +61,7 @@ static struct {
 
 /* ---- looking ---- */
 
+/* Both locks, always in this order: `looking`, then `lock`. */
 bool reserve_let_go(void)
 {
         pthread_mutex_lock(&reserve.looking);
@@ -92,11 +99,13 @@ static uint64_t kept_files(int64_t wanted, uint64_t total)
                                     : part;
 }
 
+/* Nothing is fetched: what is at the server can wait there. */
 static bool is_low(const struct disk_room *room)
 {
         return room->let_go || room->free < room->reserve || room->files < room->files_reserve;
 }
 
+/* Only urgent mail is taken: what is here must get its result written. */
 static bool is_very_low(const struct disk_room *room)
 {
         return room->let_go || room->free < room->reserve / 2 || room->files < room->files_reserve / 2;
@@ -175,6 +184,7 @@ static int does_not_fit(const struct disk_room *room, uint64_t size, struct caus
 
 /* ---- threads ---- */
 
+/* `promised` counts what this commit has let in, since the next look sees it only afterwards. */
 void reserve_begin_commit(void)
 {
         (void)look();

@@ -19,6 +19,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Called by OpenSSL for each error it finds; verification goes on all the same (verdict.c), so that a person
+ * sees all that is wrong and not the first thing. More than there is room for is an error of its own, which
+ * no exemption covers. */
 void collect(struct collection **collection, X509_STORE_CTX *verification)
 {
         if (!*collection)
@@ -80,6 +83,8 @@ static bool has_problem(const struct tls_evidence *evidence, enum tls_problem pr
         return false;
 }
 
+/* The words hold names of the certificate, which are the peer's text: made printable, and cut. When full,
+ * the last one stands for all that follow, as PROBLEM_OTHER. */
 void tls_evidence_add(struct tls_evidence *evidence, enum tls_problem problem, int depth, int code,
                       const char *format, ...)
 {
@@ -380,6 +385,8 @@ enum tls_problem tls_problem_of_code(int code)
         return row_of(code)->problem;
 }
 
+/* In the order in which they were found, from the server's certificate upwards or downwards: OpenSSL's, not
+ * ours. */
 void collect_errors(const struct collection *collection, struct tls_evidence *evidence)
 {
         for (size_t i = 0; collection && i < collection->count; i++) {

@@ -119,6 +119,7 @@ static const struct reason_row {
         { SSL_R_PACKET_LENGTH_TOO_LONG, CAUSE_TLS_MISMATCH, "the server's answer is not TLS", NULL, false },
 };
 
+/* By the first byte: a TLS record is of type 22 or 21 (RFC 8446, 5.1); mail servers greet in ASCII. */
 bool handshake_heard_plain_text(const struct handshake_evidence *evidence)
 {
         return evidence->first_len && evidence->first[0] != RECORD_HANDSHAKE &&
@@ -214,6 +215,8 @@ static bool connection_broke(int error, int number, const char *end, struct caus
         return true;
 }
 
+/* Empties OpenSSL's queue of errors, which is the thread's and not the session's: what is left in it would
+ * be blamed on the next one. */
 void handshake_failed(const struct handshake_evidence *evidence, const SSL *ssl, int error, int number,
                       struct cause *cause)
 {
@@ -238,6 +241,8 @@ static bool broke_off(void)
                ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
 }
 
+/* After the handshake. A connection that ends without close_notify is cut off, never an orderly end: what
+ * came last may be half a message (RFC 8446, 6.1). */
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
 {
         if (connection_broke(error, number, "the connection was cut off (no close_notify)", cause))

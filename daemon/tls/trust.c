@@ -3,6 +3,10 @@
  * The anchors in memory, the X509_STORE made of them, and the trust generation. Anchors of the User Trust
  * Store are marked as trusted for TLS servers one by one, so that an imported intermediate or self-signed
  * server certificate is an anchor while those of the system count only where a chain really ends.
+ *
+ * Loop only. Fail closed: a store that cannot be read leaves `stores.fault`, by which every verdict is bad
+ * (judge.c); an empty one would look like "nothing to verify by". The order of a change is disk, anchors in
+ * memory, new X509_STORE, generation, subscriber: who hears of it already judges by the new store.
  */
 #include "daemon/tls/trust.h"
 
@@ -35,6 +39,7 @@ void trust_on_change(void (*changed)(void *ctx, const char *why), void *ctx)
         subscriber_ctx = ctx;
 }
 
+/* Tickets go first: a resumed session would carry the old decision on. */
 void trust_changed(const char *why)
 {
         generation++;
@@ -79,6 +84,8 @@ static void rebuild(void)
         X509_STORE_free(store);
 }
 
+/* What cannot be read takes the place of what was there: the files say what is trusted, and nobody knows
+ * them now. */
 static int read_all(const struct trust_settings *settings, struct cause *cause)
 {
         trust_stores_done(&stores);
@@ -106,6 +113,7 @@ int trust_reload(const struct trust_settings *settings, struct cause *cause)
         return result;
 }
 
+/* Read beside the present stores: while the fault lasts nothing changes but its words. */
 int trust_try_again(const struct trust_settings *settings)
 {
         struct trust_stores fresh;
@@ -163,6 +171,7 @@ size_t trust_skipped(void)
         return stores.skipped;
 }
 
+/* The system first: a certificate that both hold needs no help of a person's. */
 enum anchor_kind trust_anchor(const uint8_t sha256[32])
 {
         if (trust_anchors_find(&stores.system, sha256))
@@ -214,6 +223,7 @@ static size_t begin_with(const struct anchors *anchors, const char *digits, cons
         return found;
 }
 
+/* A beginning that fits one of the user's and several of the system's means the user's. */
 static const struct anchor *find_anchor(const char *fingerprint, bool *out_user, struct cause *cause)
 {
         scoped(scoped_free) char *digits = fingerprint_normal(fingerprint);
@@ -269,6 +279,7 @@ char *trust_file_name(const uint8_t sha256[32])
         return text_of("%s.pem", digest);
 }
 
+/* Their files are on disk. The references are taken over, also when the daemon is ending. */
 void trust_take_user_anchors(X509 *const *list, size_t count, const char *why)
 {
         for (size_t i = 0; i < count; i++) {
@@ -318,6 +329,8 @@ static void deleted(void *ctx, const struct cause *cause)
         deletion_end(deletion, cause);
 }
 
+/* When its turn has come: imports and deletions before it are done, so that the fingerprint is looked up in
+ * what is there now. */
 static void deletion_begin(void *ctx, const struct cause *refused)
 {
         struct deletion *deletion = ctx;

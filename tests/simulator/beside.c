@@ -131,8 +131,8 @@ static bool was_received(const struct neighbour *neighbour, uint32_t number)
         bool found = false;
 
         for (size_t i = 0; !found && i < count_of(folders); i++) {
-                scoped(scoped_free) char *folder = text_of(SIM_STATE "/mail/%s/%s", neighbour->name,
-                                                           folders[i]);
+                scoped(scoped_free) char *folder =
+                        text_of(SIM_STATE "/mail/%s/%s", neighbour->name, folders[i]);
                 struct looking looking = { folder, number, false };
                 disk_list(folder, look_into, &looking);
                 found = looking.found;
@@ -155,7 +155,8 @@ static void look_at_mail(struct neighbour *neighbour)
                 drop_posted(neighbour, sends ? was_sent : was_received);
         if (is_overdue(neighbour))
                 violated(sends ? "beside.sends" : "beside.receives",
-                         "message %u of %s has not come through in %lld s of fair time, and its server is well",
+                         "message %u of %s has not come through in %lld s of fair time, and its server is "
+                         "well",
                          neighbour->first->number, neighbour->name,
                          (long long)(beside->fair - later_of(neighbour->first->fair, neighbour->well_from)) /
                                  SECOND_MS);
@@ -183,8 +184,8 @@ void beside_sees(const char *account, const char *status)
                         neighbour->fine_at = beside->fair;
                 else if (beside->fair - since > BOUND_MS)
                         violated("alarm.outlives",
-                                 "the account %s is %s, and its server is well for %lld s of fair time", account,
-                                 status, (long long)(beside->fair - since) / SECOND_MS);
+                                 "the account %s is %s, and its server is well for %lld s of fair time",
+                                 account, status, (long long)(beside->fair - since) / SECOND_MS);
         }
 }
 
@@ -215,11 +216,11 @@ static void added(void *ctx, json_t *reply, const char *error)
 static json_t *properties_of(const struct neighbour *neighbour)
 {
         const struct mail_server *server = neighbour->server;
-        static const char *const transports[] = { [SPEAK_SMTP] = "smtp",
-                                                  [SPEAK_IMAP] = "imap",
-                                                  [SPEAK_POP3] = "pop3" };
-        json_t *values = json_pack("{ss, ss, ss, sb, sb}", "transport", transports[server->speech], "hostname",
-                                   server->host, "account", neighbour->mailbox->user, "useSsl",
+        static const char *const transports[] = {
+                [SPEAK_SMTP] = "smtp", [SPEAK_IMAP] = "imap", [SPEAK_POP3] = "pop3"
+        };
+        json_t *values = json_pack("{ss, ss, ss, sb, sb}", "transport", transports[server->speech],
+                                   "hostname", server->host, "account", neighbour->mailbox->user, "useSsl",
                                    !server->starttls, "useStartTls", server->starttls);
 
         if (server->speech == SPEAK_SMTP) {
@@ -241,7 +242,8 @@ static void tend(struct neighbour *neighbour)
         if (neighbour->stage == NEIGHBOUR_ABSENT)
                 station_call(MAIL_METHOD "AddAccount",
                              json_pack("{ss, ss, so}", "name", neighbour->name, "kind",
-                                       sends ? "outgoing" : "incoming", "properties", properties_of(neighbour)),
+                                       sends ? "outgoing" : "incoming", "properties",
+                                       properties_of(neighbour)),
                              NULL, 0, added, neighbour);
         else
                 station_call(MAIL_METHOD "SetPassword",
@@ -295,8 +297,8 @@ static void hand_in(struct neighbour *neighbour)
         ledger_recipient(one->number, 0, address, sizeof address);
         scoped(scoped_free) char *bytes = letter_bytes(one->number, &len);
         station_call(MAIL_METHOD "Submit",
-                     json_pack("{ss, ss, s[s], si}", "account", neighbour->name, "from", "alarm@plant.example",
-                               "recipients", address, "descriptor", 0),
+                     json_pack("{ss, ss, s[s], si}", "account", neighbour->name, "from",
+                               "alarm@plant.example", "recipients", address, "descriptor", 0),
                      bytes, len, handed_in, one);
 }
 
@@ -345,8 +347,8 @@ static void on_sickness(void *ctx)
                         server_state(neighbour->server->listening,
                                      ways[chance("beside.sick") % count_of(ways)]);
                 else
-                        server_show(neighbour->server,
-                                    (enum cert_kind)chance_between("beside.sick", CERT_PLANT, CERT_WRONG_NAME));
+                        server_show(neighbour->server, (enum cert_kind)chance_between(
+                                                               "beside.sick", CERT_PLANT, CERT_WRONG_NAME));
                 talks_reset(neighbour->server);
                 world_in(ms < SICK_MOST_MS ? ms : SICK_MOST_MS, is_well_again, neighbour);
         }
