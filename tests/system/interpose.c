@@ -94,14 +94,23 @@ __attribute__((constructor)) static void begin(void)
         wanted = memory;
 }
 
-#define REAL(name) (__typeof__(name) *)real(#name)
+/* Looked up once: a signal's handler writes as well, and may look nothing up. */
+#define REAL(name) \
+        (__typeof__(name) *)__extension__({ \
+                static _Atomic(void *) found; \
+                real(&found, #name); \
+        })
 
-static void *real(const char *name)
+static void *real(_Atomic(void *) *found, const char *name)
 {
-        void *function = dlsym(RTLD_NEXT, name);
+        void *function = atomic_load(found);
 
-        if (!function)
-                abort();
+        if (!function) {
+                function = dlsym(RTLD_NEXT, name);
+                if (!function)
+                        abort();
+                atomic_store(found, function);
+        }
         return function;
 }
 
@@ -360,12 +369,15 @@ int unlinkat(int folder, const char *path, int flags)
 static int alarm_fd = -1;
 static struct timespec alarm_due;
 static _Atomic int64_t alarm_ahead;
+static pthread_mutex_t alarm_lock =
+        PTHREAD_MUTEX_INITIALIZER; /* any thread may be the first that sees time pass */
 
 static int64_t ahead(void)
 {
         return wanted->asleep + wanted->passed;
 }
 
+/* With the lock held. */
 static int set_alarm(void)
 {
         int (*real_settime)(int, int, const struct itimerspec *, struct itimerspec *) = REAL(timerfd_settime);
@@ -389,8 +401,12 @@ int clock_gettime(clockid_t clock, struct timespec *now)
                 now->tv_sec += atomic_load(&wanted->clock);
         if (result == 0 && clock == CLOCK_BOOTTIME)
                 now->tv_sec += atomic_load(&wanted->asleep);
-        if (clock == CLOCK_BOOTTIME && alarm_fd >= 0 && alarm_ahead != ahead())
-                (void)set_alarm();
+        if (clock == CLOCK_BOOTTIME && alarm_ahead != ahead()) {
+                pthread_mutex_lock(&alarm_lock);
+                if (alarm_fd >= 0)
+                        (void)set_alarm();
+                pthread_mutex_unlock(&alarm_lock);
+        }
         if (result == 0 &&
             (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_BOOTTIME ||
              clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE))
@@ -431,9 +447,12 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *when, struct iti
                 return 0;
         if (flags != TFD_TIMER_ABSTIME)
                 return real_settime(fd, flags, when, old);
+        pthread_mutex_lock(&alarm_lock);
         alarm_fd = fd;
         alarm_due = when->it_value;
-        return set_alarm();
+        int result = set_alarm();
+        pthread_mutex_unlock(&alarm_lock);
+        return result;
 }
 
 /* ---- the network ---- */
