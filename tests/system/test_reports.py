@@ -72,12 +72,11 @@ def test_original_recipients_reach_a_server_that_reports(station, new_sink, send
     done = sendmail("-bs", data=b"EHLO x\r\nMAIL FROM:<sender@example.test>\r\nRCPT TO:<c@x.example> "
                                 b"ORCPT=rfc822;old+2B2@x.example\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
     assert b"queued as" in done.stdout, done
-    station.wait_event("mail.deferred", account="a")
+    ids = [queued, re.search(rb"queued as (\S+)", done.stdout)[1].decode()]
+    waiting.until(lambda: all(station.message(one)["state"] == "deferred" for one in ids), 30)
     station.kill()
     sink.clear_rules()
     station.start()
-    station.ctl("account", "poll", "a", code=None)
-    ids = [queued, re.search(rb"queued as (\S+)", done.stdout)[1].decode()]
     station.ctl("queue", "retry", *ids, code=None)
     for one in ids:
         station.wait_message(one)
