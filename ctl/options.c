@@ -8,7 +8,10 @@
 #include "ctl/commands.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define AT(field) offsetof(struct tool, field)
@@ -236,13 +239,59 @@ char *shell_quoted(const char *word)
         return out;
 }
 
+/* Runs ssh with this terminal, and returns its exit status; 128 and more: a signal. */
+static int run_ssh(const char *const *words)
+{
+        int status = 0;
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* who ends this tool ends it, too */
+                execvp("ssh", (char *const *)(void *)words);
+        }
+        if (pid <= 0) {
+                struct cause cause;
+                (void)cause_set(&cause, CAUSE_NO_DAEMON, "ssh cannot be started: %s", strerror(errno));
+                cause_remedy(&cause, "apt install openssh-client");
+                int failed = tell_cause(&cause);
+                if (pid < 0)
+                        return failed;
+                _exit(failed);
+        }
+        (void)signal(SIGINT, SIG_IGN); /* keys of the terminal are for ssh */
+        (void)signal(SIGQUIT, SIG_IGN);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Beside the words of ssh, or of the shell over there. */
+static int tell_remote(const char *host, int status)
+{
+        enum { SSH_FAILED = 255, NOT_EXECUTABLE = 126, NO_COMMAND = 127 };
+        struct cause cause;
+        if (status == SSH_FAILED) {
+                (void)cause_set(&cause, CAUSE_NO_DAEMON, "ssh did not get to %s, or was cut off", host);
+                cause_remedy(&cause, "ssh says why above; to see each step: ssh -v %s true", host);
+                return tell_cause(&cause);
+        }
+        if (status == NO_COMMAND || status == NOT_EXECUTABLE) {
+                (void)cause_set(&cause, CAUSE_NO_DAEMON, "there is no emailsecctl on %s that can be run",
+                                host);
+                cause_remedy(&cause, "on that machine: apt install emailsecctl");
+                return tell_cause(&cause);
+        }
+        return status;
+}
+
 int options_run_remote(struct tool *tool, int argc, char **argv)
 {
         if (tool->host[0] == '-' || !tool->host[0])
                 return tell_usage(tool, "'%s' is not a host", tool->host);
         bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-        const char **out = new_zeroed((size_t)argc + 6, sizeof(*out));
-        size_t count = 0;
+        scoped(scoped_free) const char **out = new_zeroed((size_t)argc + 6, sizeof(*out));
+        scoped(scoped_free) char **quoted = new_zeroed((size_t)argc + 1, sizeof(*quoted));
+        size_t count = 0, quoted_count = 0;
         out[count++] = "ssh";
         if (terminal)
                 out[count++] = "-t";
@@ -251,11 +300,9 @@ int options_run_remote(struct tool *tool, int argc, char **argv)
         out[count++] = "emailsecctl";
         for (int i = 1; i < argc; i++)
                 if (argv[i])
-                        out[count++] = shell_quoted(argv[i]);
-        fflush(stdout);
-        execvp("ssh", (char *const *)(void *)out);
-        struct cause cause;
-        (void)cause_set(&cause, CAUSE_NO_DAEMON, "ssh cannot be started: %s", strerror(errno));
-        cause_remedy(&cause, "apt install openssh-client");
-        return tell_cause(&cause);
+                        out[count++] = quoted[quoted_count++] = shell_quoted(argv[i]);
+        int status = tell_remote(tool->host, run_ssh(out));
+        for (size_t i = 0; i < quoted_count; i++)
+                free(quoted[i]);
+        return status;
 }

@@ -12,8 +12,8 @@ extern const struct option_rule general_options[];
  * --help or --version is there. The words of --host become NULL in argv. */
 int options_parse(struct tool *tool, int argc, char **argv) must_use;
 
-/* Runs the same command line on tool->host over ssh, without --host. Returns only on failure: an exit status.
- */
+/* Runs the same command line on tool->host over ssh, without --host, and gives its exit status;
+ * EXIT_NO_DAEMON where ssh did not get there or there is no tool, which is told with what to do. */
 int options_run_remote(struct tool *tool, int argc, char **argv) must_use;
 /* `word` so that a POSIX shell reads it back as one word; the caller frees. */
 char *shell_quoted(const char *word) must_use;

@@ -150,6 +150,18 @@ def test_whatever_is_wrong_with_one_is_told_and_holds_up_nobody(fleet):
     assert "\033" not in text.out and text.err == ""
 
 
+def test_one_host_that_is_not_reached(fleet):
+    """Beside the words of ssh there is what to do, and the exit status is that of several."""
+    for host in ("nowhere", "off", "unknown"):
+        done = fleet.run("-H", host, "status")
+        assert done.returncode == 3 and f"what to do: ssh says why above; to see each step: ssh -v {host} true" in \
+            " ".join(done.err.split()), done
+    fleet.daemon("a", ListAccounts={"accounts": []})
+    assert fleet.run("-H", "a", "account", "list").returncode == 0
+    done = fleet.run("-H", "a", "account", "lst")
+    assert done.returncode == 2 and "ssh" not in done.err
+
+
 def test_ssh_that_cannot_be_started(fleet, tmp_path):
     """Not installed, or not to be run: told of each host, with what the system says."""
     empty = tmp_path / "empty"
