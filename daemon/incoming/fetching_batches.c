@@ -171,10 +171,10 @@ static void begin_round(struct fetching *fetching)
         }
         bool any = fetching->next < fetching->wanted_count;
         size_t count = next_round(fetching, &no_room);
-        if (!any && fetching->more)
-                fetching_list_more(fetching);
-        else if (!any)
+        if (!any && !fetching_list_more(fetching))
                 fetching_conclude(fetching);
+        else if (!any)
+                return; /* it goes on with those */
         else if (!count)
                 fetching_ask_nothing(fetching, &no_room);
         else

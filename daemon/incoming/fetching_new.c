@@ -19,8 +19,10 @@
 #include "daemon/store/partial_download.h"
 
 enum {
-        LISTED_AT_ONCE = 1 << 17
-}; /* messages of a folder that are held, and as many again while they are sorted */
+        LISTED_AT_ONCE =
+                1 << 17, /* messages of a folder that are held, and as many again while they come in */
+        WANTED_AT_ONCE = 1 << 15, /* and of these, that are being fetched */
+};
 
 #define OUR_UIDVALIDITY ((uint64_t)1 << 62)
 
@@ -174,16 +176,15 @@ static bool is_known(const struct fetching *fetching, const struct mailbox_entry
                bsearch(entry, fetching->known, fetching->known_count, sizeof *entry, by_uid) != NULL;
 }
 
-/* All rows are here, by UID. Deleted ones are the server's to remove; missing ones are asked for by
- * themselves. */
-static void listed_imap(struct fetching *fetching)
+/* The next of those that are listed, by UID: entries are large, and wanted for as long as they are fetched.
+ * Deleted ones are the server's to remove; missing ones are asked for by themselves. */
+static void want_rows(struct fetching *fetching)
 {
-        keep_lowest(fetching);
-        if (fetching->more) /* no further */
-                fetching->highest = fetching->after;
-        for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
-                fetching_want(fetching, &fetching->back[i]);
-        for (size_t i = 0; i < fetching->row_count; i++) {
+        size_t first = fetching->row_next, left = fetching->row_count - first;
+        size_t until = first + (left < WANTED_AT_ONCE ? left : WANTED_AT_ONCE);
+        bool last = until == fetching->row_count;
+
+        for (size_t i = first; i < until; i++) {
                 const struct listed_row *row = &fetching->rows[i];
                 struct mailbox_entry entry = { .uid = row->uid, .size = row->size, .seen = row->seen };
                 if (row->uid > fetching->highest)
@@ -192,9 +193,31 @@ static void listed_imap(struct fetching *fetching)
                     !fetching_is_missing(fetching, &entry))
                         fetching_want(fetching, &entry);
         }
-        free(take(fetching->rows));
-        fetching->row_count = fetching->row_size = 0;
+        fetching->row_next = until;
+        if (last) {
+                free(take(fetching->rows));
+                fetching->row_count = fetching->row_size = fetching->row_next = 0;
+                if (!fetching->more && fetching->up_to > fetching->highest)
+                        fetching->highest = fetching->up_to;
+        }
         fetching_begin_rounds(fetching);
+}
+
+/* All rows are here. */
+static void listed_imap(struct fetching *fetching)
+{
+        keep_lowest(fetching);
+        if (fetching->row_count) {
+                fetching->rows = new_resized(fetching->rows, fetching->row_count, sizeof *fetching->rows);
+                fetching->row_size = fetching->row_count;
+        }
+        if (!fetching_skips_all(fetching)) {
+                fetching->up_to = fetching->highest;
+                fetching->highest = fetching->after; /* so far */
+        }
+        for (size_t i = 0; i < fetching->back_count && !fetching->windows; i++)
+                fetching_want(fetching, &fetching->back[i]);
+        want_rows(fetching);
 }
 
 /* UIDNEXT as SELECT gives it says that nothing is there above the cursor: no listing. On a kept session it is
@@ -264,17 +287,25 @@ void fetching_on_listed_all(void *ctx)
         }
 }
 
-/* The next window of the same mailbox, above the highest UID that was dealt with. */
-void fetching_list_more(struct fetching *fetching)
+/* The next part of what is listed, or the next window of the same mailbox, above the highest UID that was
+ * dealt with. */
+bool fetching_list_more(struct fetching *fetching)
 {
+        bool listed = fetching->row_next < fetching->row_count;
+
+        if (!listed && !fetching->more)
+                return false;
         fetching->windows++;
-        fetching->listed_count = fetching->row_count = 0;
-        fetching->wanted_count = fetching->left_count = fetching->next = 0;
+        fetching->listed_count = fetching->wanted_count = fetching->left_count = fetching->next = 0;
         fetching->expected = fetching->round = 0;
         free(take(fetching->wanted));
         fetching->wanted_size = 0;
         fetching->heads_over = false;
-        list(fetching);
+        if (listed)
+                want_rows(fetching);
+        else
+                list(fetching);
+        return true;
 }
 
 static void note_new_uidvalidity(struct fetching *fetching)

@@ -150,7 +150,8 @@ static void forget_list(struct fetching *fetching)
         free(take(fetching->alone));
         fetching->alone_count = fetching->alone_size = fetching->alone_next = 0;
         fetching->round = 0;
-        fetching->listed_count = fetching->listed_size = fetching->row_count = fetching->row_size = 0;
+        fetching->listed_count = fetching->listed_size = 0;
+        fetching->row_count = fetching->row_size = fetching->row_next = 0;
         fetching->wanted_count = fetching->wanted_size = fetching->next = fetching->expected = 0;
         fetching_count_list(fetching);
 }

@@ -37,8 +37,9 @@ struct fetching {
         struct fetched_cursor cursor;
         struct mailbox_entry *listed; /* POP3: as the server lists them */
         size_t listed_count, listed_size;
-        struct listed_row *rows; /* IMAP: likewise */
-        size_t row_count, row_size;
+        struct listed_row *rows;              /* IMAP: likewise; */
+        size_t row_count, row_size, row_next; /* those from row_next on are not yet wanted */
+        uint32_t up_to;               /* `highest` when all of the list is dealt with, though none came */
         size_t session_holds;         /* bytes of the list that is coming in */
         bool more;                    /* there are more above those; they are listed anew after these */
         uint32_t after;               /* the present list is of those above this UID or number */
@@ -136,8 +137,8 @@ void fetching_forget_list(struct fetching *fetching);
 
 /* ---- fetching_new.c ---- */
 
-/* What was listed is dealt with, and there is more. */
-void fetching_list_more(struct fetching *fetching);
+/* What is wanted is dealt with: true when more is listed, or there to be listed, which is next. */
+bool fetching_list_more(struct fetching *fetching);
 
 /* Reads the cursor. */
 void fetching_read_cursor(struct fetching *fetching);

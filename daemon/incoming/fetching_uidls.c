@@ -141,10 +141,8 @@ static void pruned(void *ctx, bool some, const struct cause *cause)
                 return;
         fetching->some_gone = some;
         fetching->reconcile = some && !fetching_policy_is(fetching, WORD_DELETE);
-        if (fetching->more) {
-                fetching_list_more(fetching);
+        if (fetching_list_more(fetching))
                 return;
-        }
         uidl_set_clear(&fetching->uidls);
         fetching_count_list(fetching);
         ask_which_are_known(fetching);
