@@ -28,6 +28,7 @@ static struct inode *folder_of_fd(int fd)
  * after it. */
 static struct inode *walk(int folder_fd, const char *path, const char **last, size_t *last_len)
 {
+        shared->turn_work++;
         struct inode *folder = *path == '/' ? disk_root() : folder_of_fd(folder_fd);
 
         if (!folder)

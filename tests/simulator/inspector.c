@@ -9,6 +9,7 @@
 #include "tests/simulator/calls.h"
 #include "tests/simulator/world.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 enum {
@@ -20,6 +21,7 @@ enum {
         STUCK_MS = 4 * HOUR_MS,        /* of one state that is to pass by itself */
         SLACK = 300,                   /* seconds */
         CALL_MOST_MS = HOUR_MS,
+        MEMORY_MOST = 8 << 20,       /* bytes more than at its least; 2 MiB are seen */
         FAULT_MOST_MS = 2 * HOUR_MS, /* of fair time */
 };
 
@@ -38,8 +40,10 @@ struct sight {
 struct inspector {
         struct sight *sights;
         unsigned visit;
-        bool away;            /* a call of his is under way */
-        int64_t error_then;   /* of the clock, when he asked */
+        bool away;          /* a call of his is under way */
+        int64_t error_then; /* of the clock, when he asked */
+        unsigned life;
+        size_t least_memory;
         int64_t faultless_at; /* in fair time: nothing was wrong with the station itself */
 };
 static struct inspector *inspector;
@@ -255,10 +259,26 @@ static void heard_status(void *ctx, json_t *reply, const char *error)
                      NULL, 0, heard_queue, NULL);
 }
 
+/* Of the life: it goes up and down with the work, and does not go on growing. Nothing under a sanitizer,
+ * whose memory is its own. */
+static void look_at_memory(void)
+{
+        struct mallinfo2 now = mallinfo2();
+        size_t used = now.uordblks + now.hblkhd;
+
+        if (inspector->life != daemon_life() || used < inspector->least_memory)
+                inspector->least_memory = used;
+        inspector->life = daemon_life();
+        if (daemon_is_ready() && used > inspector->least_memory + MEMORY_MOST)
+                violated("memory", "%zu bytes are in use, and were %zu in this life", used,
+                         inspector->least_memory);
+}
+
 static void on_visit(void *ctx)
 {
         (void)ctx;
         beside_look();
+        look_at_memory();
         calls_look(CALL_MOST_MS);
         if (daemon_is_ready() && !inspector->away) {
                 inspector->away = true;

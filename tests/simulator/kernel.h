@@ -61,6 +61,7 @@ struct shared {
         bool verbose;
         int64_t turns; /* of the daemon's loop, in all lives */
         int64_t calls;
+        int64_t turn_work; /* calls by descriptor or path in this turn of the loop, by its own thread */
 };
 extern struct shared *shared;
 extern bool in_daemon; /* main() of the daemon runs, or is about to: its calls are counted and may fail */

@@ -19,6 +19,8 @@ enum {
         AGAIN_AFTER = 10 * SECOND_MS,
         WATCHDOG_MS = 60 * SECOND_MS,
         SPINS = 20000,                   /* turns in one millisecond */
+        TURN_WORK = 1500,                /* calls of the loop's thread in one turn; 300 are seen at most */
+        DESCRIPTORS = 400,               /* open at once; 80 are seen at most */
         NOTICES_WITHIN = 90 * SECOND_MS, /* the daemon that the clock was set */
         HANGS_SECONDS = 30,
         INVARIANTS = 64,
@@ -144,6 +146,13 @@ void machine_turn(void)
                 me->spin_ms = world_now();
                 me->spin_turns = 0;
         }
+        if (shared->ready && shared->turn_work > TURN_WORK)
+                violated("turn.work", "the loop has made %lld calls within one turn",
+                         (long long)shared->turn_work);
+        if (fds_open() > DESCRIPTORS) {
+                fds_tell();
+                violated("descriptors", "%u are open", fds_open());
+        }
         if (++me->spin_turns > SPINS)
                 violated("turns", "the loop has turned %d times within a millisecond", SPINS);
         if (me->deaf_until && world_now() > me->deaf_until)
@@ -180,6 +189,7 @@ void machine_gives_time(void)
 {
         if (me->busy && !shared->honest && chance_permille("busy", 10))
                 shared->now_us += chance_about("busy", 300) * 1000;
+        shared->turn_work = 0;
 }
 
 static void while_down(void)

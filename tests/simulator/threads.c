@@ -86,11 +86,13 @@ static void deliver(void *ctx)
 static void work(struct task *task)
 {
         bool was = in_daemon;
+        int64_t loops = shared->turn_work;
 
         at_work = task;
         in_daemon = true;
         task->job->work(task->job);
         in_daemon = was;
+        shared->turn_work = loops;
         at_work = NULL;
         task->worked = true;
         task->pool->moved = shared->now_us / 1000;
