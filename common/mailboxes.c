@@ -139,10 +139,26 @@ static void tell_bad(struct causes *bad, const char *item, const struct cause *w
         size_t len = strlen(from);
         while (len && is_blank(from[len - 1]))
                 len--;
-        (void)cause_set(cause, why && why->code == CAUSE_TOO_LARGE ? why->code : CAUSE_INVALID,
-                        why && why->code == CAUSE_TOO_LARGE ? "%.*s: %s" : "'%.*s' is not a mail address%s%s",
+        (void)cause_set(cause, CAUSE_INVALID, "'%.*s' is not a mail address%s%s",
                         (int)(len < 200 ? len : 200), from, why ? ": " : "", why ? why->text : "");
         cause_remedy(cause, "write it as user@example.com or Name <user@example.com>");
+}
+
+/* Who is more than there may be is no bad address among good ones: the message would lack any number of them.
+ */
+static void tell_too_many(struct causes *bad)
+{
+        struct cause *cause = causes_add(bad), told = { 0 };
+
+        (void)cause_set(&told, CAUSE_TOO_LARGE, "there are more than %d recipients", LIMIT_RECIPIENTS);
+        cause_remedy(&told, "send it to at most %d of them at a time", LIMIT_RECIPIENTS);
+        *cause = bad->items[0];
+        bad->items[0] = told;
+}
+
+bool mailboxes_too_many(const struct causes *bad)
+{
+        return bad->count && bad->items[0].code == CAUSE_TOO_LARGE;
 }
 
 static bool is_there(const json_t *into, const char *address)
@@ -195,13 +211,17 @@ static void add_item(const char *item, json_t *into, struct causes *bad)
         scoped(scoped_free) char *address = address_of(item);
         if (address && !add_address(address, into, &cause))
                 return;
-        if (!add_by_blanks(item, into))
+        if (add_by_blanks(item, into))
+                return;
+        if (json_array_size(into) >= LIMIT_RECIPIENTS)
+                tell_too_many(bad);
+        else
                 tell_bad(bad, item, address ? &cause : NULL);
 }
 
 void mailboxes_add(const char *list, json_t *into, struct causes *bad)
 {
-        while (*list) {
+        while (*list && !mailboxes_too_many(bad)) {
                 size_t len = mailbox_item(list);
                 scoped(scoped_free) char *item = copy_bytes(list, len);
                 bool group_name = list[len] == ':';

@@ -20,6 +20,9 @@ bool mailbox_is_local(const char *address);
  * they stand, doubles go. What is no address is told of in `bad`, one cause each; the others are taken all
  * the same. */
 void mailboxes_add(const char *list, json_t *into, struct causes *bad);
+/* There were more than a message may have (LIMIT_RECIPIENTS), as the first of these causes says: not all are
+ * in the array. */
+bool mailboxes_too_many(const struct causes *bad);
 
 /* Whether a field of that name holds addresses by RFC 5322 section 3.6. */
 bool field_has_addresses(const char *name, size_t len);

@@ -172,7 +172,7 @@ static int find_recipients(const struct tool *tool, const struct buf *input, jso
         if (!json_array_size(into) && !bad.count && !tool_has(tool, "subject") && input->len) {
                 draft_recipients((const char *)buf_bytes(input), input->len, into, &bad);
         }
-        bool any = json_array_size(into) > 0;
+        bool any = json_array_size(into) > 0 && !mailboxes_too_many(&bad);
         for (size_t i = 0; any && i < bad.count; i++) {
                 scoped(scoped_free) char *text = printable_text(bad.items[i].text);
                 fprintf(stderr, "emailsecctl: %s; the other recipients get the message\n", text);

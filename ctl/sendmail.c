@@ -259,7 +259,7 @@ static int find_recipients(struct form *form, struct tool_submission *submission
                 mailboxes_add(form->recipients[i], into, &bad);
         if (form->from_header)
                 draft_recipients((const char *)buf_bytes(draft), draft->len, into, &bad);
-        if (json_array_size(into) > 0) {
+        if (json_array_size(into) > 0 && !mailboxes_too_many(&bad)) {
                 if (bad.count)
                         tell_bad_recipients(&bad);
                 return EX_OK;

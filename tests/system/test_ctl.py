@@ -745,6 +745,17 @@ def test_a_bad_recipient_is_told_of(sendmail):
     assert len(sendmail.daemon.calls) == 1
 
 
+def test_too_many_recipients_are_refused(sendmail):
+    """Not cut to what is allowed: nobody would know who has not got it."""
+    many = [f"u{n}@b.example" for n in range(1002)]
+    for done in (sendmail(*many), sendmail("-t", data=b"To: " + ",\n ".join(many).encode() + b"\n\nx\n"),
+                 sendmail("broken@", " ".join(many))):
+        assert done.returncode == 65 and b"more than 1000 recipients" in done.stderr and b"the other" not in done.stderr, done
+    assert not sendmail.daemon.calls
+    assert sendmail(*many[:1000], *many[:10]).returncode == 0
+    assert len(sendmail.daemon.calls[0]["parameters"]["recipients"]) == 1000
+
+
 def test_sendmail_encodes(sendmail):
     assert sendmail("a@b.example", data=b"Subject: s\n\n" + b"x" * 5000 + b"\n\0\n").returncode == 0
     sent = sendmail.daemon.files[0]
