@@ -105,7 +105,7 @@ def hand_in(ready, path, folder, frame):
         client.connect(path)
         client.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                   array.array("i", [os.open(os.path.join(folder, "letter"), os.O_RDONLY)]))])
-        client.settimeout(10)
+        client.settimeout(60)
         try:
             ready(client.recv(4096).replace(b"\n", b""))
         except TimeoutError:
