@@ -378,13 +378,8 @@ static const struct mailbox_entry *awaited(const struct fetching *fetching)
         return NULL;
 }
 
-enum fetching_end fetching_broke(struct fetching *fetching, const struct cause *why)
+enum fetching_end fetching_blame(struct fetching *fetching, const struct cause *why)
 {
-        if (fetching->heads && fetching->asking &&
-            !fetching->finished) { /* a header is not worth another session */
-                fetching_notes_without_head(fetching);
-                return FETCHING_BROKE_OVER;
-        }
         const struct mailbox_entry *entry = fetching->finished ? NULL : awaited(fetching);
         bool goes_on = fetching->in_message && fetching->fresh && partial_is_kept(&fetching->arriving);
 

@@ -206,6 +206,8 @@ void fetching_next_alone(struct fetching *fetching);
 unsigned fetching_tries(const struct fetching *fetching, const struct mailbox_entry *entry);
 /* A message that was missing is here. */
 void fetching_came(struct fetching *fetching, const struct mailbox_entry *entry);
+/* A session that broke while messages were asked for: it is laid at the door of the one that was awaited. */
+enum fetching_end fetching_blame(struct fetching *fetching, const struct cause *why);
 
 /* ---- fetching_store.c ---- */
 
@@ -214,6 +216,5 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len);
 int fetching_on_message_end(void *ctx);
 int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *bytes, size_t len);
 void fetching_on_fetched(void *ctx);
-void fetching_notes_without_head(struct fetching *fetching);
 /* The session has gone: what came of it whole is committed. */
 void fetching_keep_whole(struct fetching *fetching);

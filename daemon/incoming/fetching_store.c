@@ -419,11 +419,21 @@ int fetching_on_head(void *ctx, const struct mailbox_entry *entry, const char *b
 }
 
 /* Of those that the server gave no header of, though it lists them. */
-void fetching_notes_without_head(struct fetching *fetching)
+static void notes_without_head(struct fetching *fetching)
 {
         for (size_t i = 0; i < fetching->left_count && !fetching->finished; i++)
                 if (!fetching->left[i].left)
                         (void)store_note(fetching, &fetching->left[i], "", 0);
+}
+
+enum fetching_end fetching_broke(struct fetching *fetching, const struct cause *why)
+{
+        if (fetching->heads && fetching->asking &&
+            !fetching->finished) { /* a header is not worth another session */
+                notes_without_head(fetching);
+                return FETCHING_BROKE_OVER;
+        }
+        return fetching_blame(fetching, why);
 }
 
 /* Each message of the round is here, refused or gone; should the session have lost sight of one, it is not.
@@ -450,7 +460,7 @@ void fetching_on_fetched(void *ctx)
         }
         fetching->asking = false;
         if (fetching->heads)
-                fetching_notes_without_head(fetching);
+                notes_without_head(fetching);
         else
                 settle_round(fetching);
         if (fetching_goes_on(fetching))

@@ -21,7 +21,7 @@ THROUGH = {
     "pop3_retrieve": ["daemon/pop3/list.c"],
     "smtp_session": ["daemon/smtp/signin.c"],
     "smtp_mail": ["daemon/smtp/envelope.c", "daemon/smtp/hearing_more.c", "daemon/smtp/outcome.c", "daemon/smtp/upload.c"],
-    "receiver": ["daemon/imap/folders.c", "daemon/incoming/fetching.c", "daemon/incoming/fetching_batches.c", "daemon/incoming/fetching_missing.c", "daemon/incoming/fetching_new.c",
+    "receiver": ["daemon/imap/folders.c", "daemon/incoming/fetching.c", "daemon/incoming/fetching_batches.c", "daemon/incoming/fetching_new.c",
                  "daemon/incoming/fetching_store.c", "daemon/incoming/fetching_uidls.c", "daemon/incoming/hand_on.c",
                  "daemon/incoming/lmtp_delivery.c", "daemon/incoming/oversize_notice.c", "daemon/incoming/receiver_idle.c",
                  "daemon/incoming/receiver_poll.c", "daemon/incoming/receiver_session.c", "daemon/session/signin.c"],
