@@ -21,7 +21,7 @@ enum {
         STUCK_MS = 4 * HOUR_MS,        /* of one state that is to pass by itself */
         SLACK = 300,                   /* seconds */
         CALL_MOST_MS = HOUR_MS,
-        MEMORY_MOST = 8 << 20,       /* bytes more than at its least; 2 MiB are seen */
+        MEMORY_MOST = 32 << 20,      /* bytes more than at its least; 2 MiB are seen, 9 after a flood of mail */
         FAULT_MOST_MS = 2 * HOUR_MS, /* of fair time */
 };
 
