@@ -21,7 +21,8 @@ enum {
         STUCK_MS = 4 * HOUR_MS,        /* of one state that is to pass by itself */
         SLACK = 300,                   /* seconds */
         CALL_MOST_MS = HOUR_MS,
-        MEMORY_MOST = 32 << 20,      /* bytes more than at its least; 2 MiB are seen, 9 after a flood of mail */
+        HIGH_LOOKS_MOST = 9,         /* three hours */
+        MEMORY_MOST = 32 << 20,      /* bytes over its least; 16 MiB are seen, hours after a flood */
         FAULT_MOST_MS = 2 * HOUR_MS, /* of fair time */
 };
 
@@ -44,6 +45,7 @@ struct inspector {
         int64_t error_then; /* of the clock, when he asked */
         unsigned life;
         size_t least_memory;
+        unsigned high_looks;  /* in a row */
         int64_t faultless_at; /* in fair time: nothing was wrong with the station itself */
 };
 static struct inspector *inspector;
@@ -269,7 +271,9 @@ static void look_at_memory(void)
         if (inspector->life != daemon_life() || used < inspector->least_memory)
                 inspector->least_memory = used;
         inspector->life = daemon_life();
-        if (daemon_is_ready() && used > inspector->least_memory + MEMORY_MOST)
+        if (!daemon_is_ready() || used <= inspector->least_memory + MEMORY_MOST)
+                inspector->high_looks = 0; /* a flood may be under way, here and at its server */
+        else if (++inspector->high_looks > HIGH_LOOKS_MOST)
                 violated("memory", "%zu bytes are in use, and were %zu in this life", used,
                          inspector->least_memory);
 }
