@@ -68,10 +68,7 @@ bool sender_is_sending(const struct sender *sender)
 /* Closed periods (pollRate > 0) hold mail back until the timer; a poll by a person opens one. */
 int64_t sender_period_ms(const struct sender *sender)
 {
-        bool closed = prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 &&
-                      !sender->period_open && !sender->runner.polls;
-
-        return closed ? timer_left(sender->runner.timer) : -1;
+        return sender_waits_for_period(sender) ? timer_left(sender->runner.timer) : -1;
 }
 
 char *sender_pace(const struct sender *sender)

@@ -34,6 +34,8 @@ void sender_due_now(struct sender *sender);
 /* True when nothing but the server can hold up what is due: no pause, no fault that is waited out, not
  * disabled. */
 bool sender_may_try(const struct sender *sender);
+/* Whether a period of pollRate has to begin before it takes mail. */
+bool sender_waits_for_period(const struct sender *sender);
 /* Milliseconds until it tries again after a failure or a server's wish for less mail; -1: it need not wait.
  * The latter is still being met: is_throttled. Milliseconds until the next period of pollRate begins; -1: it
  * has begun, or there is none. */

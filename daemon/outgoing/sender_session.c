@@ -160,7 +160,8 @@ static void session_ready(void *ctx)
         if (sender_ready_count(sender) > sender->proven)
                 sender->proven = sender_ready_count(sender);
         token_proved(sender->runner.account->name);
-        bool for_nothing = sender->checking && sender->empty && !sender->claiming && !sender->pool_count;
+        bool for_nothing = sender->checking && (sender->empty || sender_waits_for_period(sender)) &&
+                           !sender->claiming && !sender->pool_count;
         sender_reaches(sender);
         sender_checked(sender);
         sender_hand_out(sender);

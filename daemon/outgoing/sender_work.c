@@ -81,6 +81,12 @@ bool sender_may_try(const struct sender *sender)
         return runner_may_run(&sender->runner) && !sender->freed && loop_now() >= sender->not_before;
 }
 
+bool sender_waits_for_period(const struct sender *sender)
+{
+        return prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 && !sender->period_open &&
+               !sender->runner.polls;
+}
+
 /* The session that takes the next message: the one with the least in flight. */
 static struct sender_session *session_with_room(struct sender *sender)
 {
@@ -265,7 +271,8 @@ void sender_hand_out(struct sender *sender)
         if (sender_may_try(sender)) {
                 if (sender->pool_count)
                         open_what_is_wanted(sender);
-                if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again))
+                if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again) &&
+                    !sender_waits_for_period(sender))
                         claim(sender);
         }
         if (nothing_left(sender)) {
@@ -332,17 +339,10 @@ static void claimed(void *ctx, struct queued_message **messages, size_t count, t
         sender_hand_out(sender);
 }
 
-/* A period of pollRate has to begin first. */
-static bool waits_for_period(const struct sender *sender)
-{
-        return prop_number(&sender->runner.account->values, PROP_POLL_RATE) > 0 && !sender->period_open &&
-               !sender->runner.polls;
-}
-
 /* Mail is on its way to disk for this account: the claim is queued behind its write, in the same commit. */
 void sender_expect(struct sender *sender)
 {
-        if (sender_may_try(sender) && !waits_for_period(sender) && !sender->pool_count)
+        if (sender_may_try(sender) && !sender_waits_for_period(sender) && !sender->pool_count)
                 claim(sender);
 }
 
@@ -353,7 +353,7 @@ void sender_kick(struct sender *sender)
         sender->claim_again = true;
         sender->empty = false;
         sender_go_on_checking(sender);
-        if (!sender_may_try(sender) || waits_for_period(sender)) {
+        if (!sender_may_try(sender) || sender_waits_for_period(sender)) {
                 account_tell_status(sender->runner.account);
                 return;
         }
