@@ -276,7 +276,7 @@ static int tell_remote(const char *host, int status)
                 return tell_cause(&cause);
         }
         if (status == NO_COMMAND || status == NOT_EXECUTABLE) {
-                (void)cause_set(&cause, CAUSE_NO_DAEMON, "there is no emailsecctl on %s that can be run",
+                (void)cause_set(&cause, CAUSE_NO_DAEMON, "on %s there is no emailsecctl, or it cannot be run",
                                 host);
                 cause_remedy(&cause, "on that machine: apt install emailsecctl");
                 return tell_cause(&cause);
