@@ -244,7 +244,7 @@ def test_what_a_deleted_account_had_received_goes_after_the_start(station):
     with contextlib.closing(sqlite3.connect(path)) as db:
         until(lambda: db.execute("SELECT count(*) FROM seen").fetchone() == (0,), 60)
         until(lambda: db.execute("SELECT count(*) FROM owner").fetchone() == (0,), 20)
-    assert "account a was being deleted when the daemon ended" in station.log()
+    until(lambda: "account a was being deleted when the daemon ended" in station.log())
 
 
 def test_nobody_waits_for_what_a_deleted_account_had_received(station):
