@@ -208,6 +208,12 @@ static bool lmtp_eat(struct talk *talk)
         return true;
 }
 
+static void lmtp_leave(struct talk *talk)
+{
+        talk_say(talk, "421 4.3.2 the service is being shut down");
+        talk_end(talk);
+}
+
 static void lmtp_gone(struct talk *talk, bool killed)
 {
         struct lmtp_state *lmtp = talk->state;
@@ -221,7 +227,9 @@ static void no_news(struct talk *talk)
         (void)talk;
 }
 
-const struct engine lmtp_engine = { sizeof(struct lmtp_state), lmtp_greet, lmtp_eat, no_news, lmtp_gone };
+const struct engine lmtp_engine = {
+        sizeof(struct lmtp_state), lmtp_greet, lmtp_eat, no_news, lmtp_leave, lmtp_gone
+};
 
 /* ---- commands ---- */
 
@@ -285,7 +293,7 @@ static void exec_gone(struct talk *talk, bool killed)
         (void)killed;
 }
 
-const struct engine exec_engine = { 1, exec_greet, exec_eat, no_news, exec_gone };
+const struct engine exec_engine = { 1, exec_greet, exec_eat, no_news, NULL, exec_gone };
 
 void handover_open(void)
 {

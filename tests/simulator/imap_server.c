@@ -436,6 +436,12 @@ static bool gather(struct talk *talk, const char *line)
         return false;
 }
 
+static void imap_leave(struct talk *talk)
+{
+        talk_say(talk, "* BYE going down");
+        talk_end(talk);
+}
+
 static void take_command(struct talk *talk)
 {
         struct imap_state *imap = talk->state;
@@ -451,8 +457,7 @@ static void take_command(struct talk *talk)
         if (talk_is_odd(talk))
                 return;
         if (odd(talk, ODD_BUSY) || odd(talk, ODD_LEAVES)) {
-                talk_say(talk, "* BYE going down");
-                talk_end(talk);
+                imap_leave(talk);
                 return;
         }
         heard_command(talk, what);
@@ -501,4 +506,6 @@ static void imap_gone(struct talk *talk, bool killed)
                 buf_free(&imap->command);
 }
 
-const struct engine imap_engine = { sizeof(struct imap_state), imap_greet, imap_eat, imap_news, imap_gone };
+const struct engine imap_engine = {
+        sizeof(struct imap_state), imap_greet, imap_eat, imap_news, imap_leave, imap_gone
+};

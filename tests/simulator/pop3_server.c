@@ -254,7 +254,7 @@ static void heard_command(struct talk *talk, const char *line)
         }
 }
 
-static void leave(struct talk *talk)
+static void pop3_leave(struct talk *talk)
 {
         talk_say(talk, "-ERR [SYS/TEMP] the service is being shut down");
         talk_end(talk);
@@ -270,7 +270,7 @@ static bool pop3_eat(struct talk *talk)
         if (pop3->plain)
                 heard_plain(talk, line);
         else if (odd(talk, ODD_LEAVES))
-                leave(talk);
+                pop3_leave(talk);
         else if (!talk_is_odd(talk))
                 heard_command(talk, line);
         return true;
@@ -289,4 +289,6 @@ static void pop3_gone(struct talk *talk, bool killed)
         world_free(pop3->marks);
 }
 
-const struct engine pop3_engine = { sizeof(struct pop3_state), pop3_greet, pop3_eat, pop3_news, pop3_gone };
+const struct engine pop3_engine = {
+        sizeof(struct pop3_state), pop3_greet, pop3_eat, pop3_news, pop3_leave, pop3_gone
+};

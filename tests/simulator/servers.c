@@ -32,6 +32,7 @@ static const struct {
         [ODD_CROWDED] = { "server.crowded", 50, 900 },
         [ODD_GREYLIST] = { "server.greylist", 40, 1000 },
         [ODD_FEW] = { "server.few-recipients", 40, 800 },
+        [ODD_IMPATIENT] = { "server.impatient", 50, 500 },
 };
 
 struct field { /* all of them */
@@ -164,7 +165,7 @@ static void is_back(void *ctx)
         history(server->host, "is back");
 }
 
-/* In order, or as one whose cable was pulled. */
+/* Restarted, shut down in order, or as one whose cable was pulled. */
 static void goes_away(struct mail_server *server)
 {
         static const enum listening_state ways[] = { LISTEN_REFUSES, LISTEN_SILENT, LISTEN_UNREACHABLE };
@@ -172,12 +173,10 @@ static void goes_away(struct mail_server *server)
         if (!feature("server.away", 60))
                 return;
         bool silently = server->cert && feature("net.silence", 50) && chance_permille("net.silence", 500);
+        bool politely = !silently && feature("server.goodbye", 50) && chance_permille("server.goodbye", 500);
         server_state(server->listening, ways[chance("server") % count_of(ways)]);
-        if (silently)
-                talks_silence(server);
-        else
-                talks_reset(server);
-        history(server->host, "goes away%s", silently ? " without a word" : "");
+        (silently ? talks_silence : politely ? talks_leave : talks_reset)(server);
+        history(server->host, "goes away%s", silently ? " without a word" : politely ? " and says so" : "");
         world_in(chance_about("server", 30 * MINUTE_MS), is_back, server);
 }
 

@@ -30,6 +30,7 @@ enum oddity {
         ODD_CROWDED,     /* lets in one or two sessions at a time */
         ODD_GREYLIST,    /* takes mail for a recipient some minutes after it was first asked to */
         ODD_FEW,         /* takes one or two recipients of a message */
+        ODD_IMPATIENT,   /* says good-bye to a session in which nothing is asked for a while */
         ODD_KINDS
 };
 

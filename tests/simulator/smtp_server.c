@@ -360,6 +360,12 @@ static bool eat_data(struct talk *talk)
         return true;
 }
 
+static void smtp_leave(struct talk *talk)
+{
+        talk_say(talk, "421 4.3.2 the service is being shut down");
+        talk_end(talk);
+}
+
 static bool smtp_eat(struct talk *talk)
 {
         struct smtp_state *smtp = talk->state;
@@ -374,8 +380,7 @@ static bool smtp_eat(struct talk *talk)
         if (smtp->stage != AT_COMMAND) {
                 heard_sign_in(talk, line);
         } else if (!begins(line, "BDAT ") && odd(talk, ODD_LEAVES)) {
-                talk_say(talk, "421 4.3.2 the service is being shut down");
-                talk_end(talk);
+                smtp_leave(talk);
         } else if (begins(line, "BDAT ") || !talk_is_odd(talk)) {
                 if (is_discovery(line))
                         heard_session_command(talk, line);
@@ -398,4 +403,6 @@ static void smtp_gone(struct talk *talk, bool killed)
                 buf_free(&smtp->body);
 }
 
-const struct engine smtp_engine = { sizeof(struct smtp_state), smtp_greet, smtp_eat, smtp_news, smtp_gone };
+const struct engine smtp_engine = {
+        sizeof(struct smtp_state), smtp_greet, smtp_eat, smtp_news, smtp_leave, smtp_gone
+};

@@ -120,11 +120,54 @@ static bool may_eat(const struct talk *talk)
                (!talk->ssl || talk->secured);
 }
 
+/* A go-ahead for TLS is the last word in clear, and who has not shaken hands hears none. */
+static void leave(struct talk *talk)
+{
+        if (talk->deaf || talk->ending)
+                return;
+        if (!engine_of(talk)->leave || talk->begin_tls || (talk->ssl && !talk->secured)) {
+                talk_reset(talk);
+                return;
+        }
+        engine_of(talk)->leave(talk);
+        flush(talk);
+}
+
+static bool is_patient(const struct talk *talk)
+{
+        return world_is_honest() || !(talk->server->temper & 1u << ODD_IMPATIENT) ||
+               !oddity_permille(ODD_IMPATIENT) || !engine_of(talk)->leave;
+}
+
+static void loses_patience(void *ctx)
+{
+        struct talk *talk = ctx;
+
+        talk->patient = 0;
+        if (!talk->deaf && !talk->ending && odd(talk, ODD_IMPATIENT))
+                leave(talk);
+}
+
+/* Some wait for as long as they should (RFC 3501, 5.4), and some for seconds. */
+static void wait_for_more(struct talk *talk)
+{
+        if (talk->patient)
+                world_cancel(talk->patient);
+        talk->patient = 0;
+        if (!talk->deaf && !talk->ending && !is_patient(talk))
+                talk->patient =
+                        world_in(chance_between("odd.impatient", SECOND_MS,
+                                                chance_permille("odd.impatient", 700) ? 12 * SECOND_MS
+                                                                                      : 30 * MINUTE_MS),
+                                 loses_patience, talk);
+}
+
 static void work(struct talk *talk)
 {
         while (may_eat(talk) && engine_of(talk)->eat(talk))
                 ;
         flush(talk);
+        wait_for_more(talk);
 }
 
 static void rested(void *ctx)
@@ -219,6 +262,8 @@ static void forget(struct talk *talk)
         *at = talk->next;
         if (talk->resting)
                 world_cancel(talk->resting);
+        if (talk->patient)
+                world_cancel(talk->patient);
 }
 
 static void on_ended(struct peer *peer, enum peer_end how)
@@ -255,6 +300,12 @@ void talks_reset(struct mail_server *server)
 {
         for (struct talk *talk = server->talks; talk; talk = talk->next)
                 talk_reset(talk);
+}
+
+void talks_leave(struct mail_server *server)
+{
+        for (struct talk *talk = server->talks; talk; talk = talk->next)
+                leave(talk);
 }
 
 void talks_silence(struct mail_server *server)

@@ -26,6 +26,7 @@ struct talk {
         unsigned number;  /* of this server's sessions */
         bool judged;      /* the witness has looked at this session */
         uint64_t resting; /* eats nothing until this event */
+        uint64_t patient; /* until this event, ODD_IMPATIENT; 0: for ever */
         struct buf in, out;
         struct mailbox *user; /* signed in */
         void *state;          /* the engine's, the world's memory */
@@ -39,6 +40,8 @@ struct engine { /* of one protocol; a table */
         bool (*eat)(struct talk *talk);
         /* Something has come into the mailbox. */
         void (*news)(struct talk *talk);
+        /* Ends the session unasked, and says so. NULL: there is no word for that. */
+        void (*leave)(struct talk *talk);
         /* Its end; what malloc() gave is gone where `killed`. */
         void (*gone)(struct talk *talk, bool killed);
 };
@@ -70,6 +73,8 @@ bool talk_is_too_many(struct talk *talk);
 /* By servers.c. */
 struct listening *talk_listen(struct mail_server *server);
 void talks_reset(struct mail_server *server);
+/* Their ends are told. */
+void talks_leave(struct mail_server *server);
 /* Nothing of them goes either way any more. */
 void talks_silence(struct mail_server *server);
 void talks_news(struct mail_server *server, const struct mailbox *mailbox);
