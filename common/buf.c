@@ -33,6 +33,8 @@ static void move_to_beginning(struct buf *b)
         b->start = 0;
 }
 
+/* Doubles. A new piece in place of realloc(), which would leave the old bytes in free memory. It
+ * may fail, unlike new_memory(): how much is asked for is up to a peer. */
 static int enlarge(struct buf *b, size_t want)
 {
         size_t size = b->size ? b->size : BUF_FIRST_SIZE;
@@ -56,6 +58,7 @@ static int enlarge(struct buf *b, size_t want)
 /* Room for `want` bytes within the maximum, and `spare` that do not count (the NUL of printf). */
 static uint8_t *room_and_spare(struct buf *b, size_t want, size_t spare)
 {
+        /* In this form, as a sum could overflow. */
         if (want > b->max || b->len > b->max - want)
                 return NULL;
         want += spare;
@@ -97,6 +100,7 @@ int buf_vappendf(struct buf *b, const char *format, va_list args)
 {
         va_list again;
         va_copy(again, args);
+        /* Measured first: the maximum holds before anything is written. */
         int len = vsnprintf(NULL, 0, format, args);
         uint8_t *room = len < 0 ? NULL : room_and_spare(b, (size_t)len, 1);
 
@@ -118,6 +122,7 @@ int buf_appendf(struct buf *b, const char *format, ...)
         return result;
 }
 
+/* The bytes stay in memory: buf_forget() is for what may be a secret. */
 void buf_consume(struct buf *b, size_t len)
 {
         if (len > b->len)
@@ -143,6 +148,7 @@ void buf_clear(struct buf *b)
         b->len = 0;
 }
 
+/* Gives back what an idle connection holds, overwritten. */
 void buf_release(struct buf *b)
 {
         if (b->len == 0)

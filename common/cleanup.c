@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* No stdio here: it would allocate. "<2>" is the priority that the journal reads (sd-daemon(3)). */
 static void out_of_memory(void)
 {
         static const char words[] = "<2>out of memory: ending, everything accepted is on disk\n";
@@ -12,6 +13,7 @@ static void out_of_memory(void)
         abort();
 }
 
+/* At least one byte, so that NULL can only mean failure; calloc() looks after the product. */
 void *new_zeroed(size_t count, size_t size)
 {
         void *memory = calloc(count ? count : 1, size ? size : 1);
@@ -68,6 +70,7 @@ char *text_of(const char *format, ...)
         return text;
 }
 
+/* explicit_bzero(), as a compiler leaves out a memset() before free(). */
 void free_secret(char *secret)
 {
         if (secret)
@@ -97,6 +100,7 @@ void scoped_close(int *fd)
         close_fd(fd);
 }
 
+/* FNV-1a of 32 bits: it spreads texts, and resists nobody who chooses them. */
 uint32_t text_hash(const char *text)
 {
         uint32_t hash = 2166136261u;

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* Address types are registered with IANA (RFC 3464 section 9.1). */
 enum { TYPE_MOST = 23 }; /* characters of an address type; rfc822, utf-8 and x400 are known ones */
 
+/* In the order in which they are written out. The first stands alone (RFC 3461 section 4.1). */
 static const char *const notify_words[] = { "NEVER", "SUCCESS", "FAILURE", "DELAY" };
 
 static int bad_notify(const char *words, struct cause *cause)
@@ -25,6 +27,7 @@ static unsigned notify_bit(const char *word, size_t len)
         return 0;
 }
 
+/* Any case, any order, blanks around; written as NOTIFY takes it. */
 int dsn_notify(const char *words, char out[DSN_NOTIFY_SIZE], struct cause *cause)
 {
         unsigned seen = 0;
@@ -64,6 +67,8 @@ int dsn_return(const char *word, char out[DSN_RETURN_SIZE], struct cause *cause)
         return 0;
 }
 
+/* xtext (RFC 3461 section 4): "+" and "=" as three characters, and here the blank, which would end
+ * a parameter. */
 /* How many characters it takes as xtext; 0: it is not printable ASCII. */
 static size_t xtext_length(const char *text)
 {
@@ -89,6 +94,8 @@ int dsn_envelope_id(const char *id, struct cause *cause)
         return 0;
 }
 
+/* ORCPT (RFC 3461 section 4.2): a type of letters, digits and hyphens, a semicolon, an address as
+ * xtext. */
 int dsn_original(const char *original, struct cause *cause)
 {
         static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+/* Bytes; they are on the stack. */
 enum { READ_AT_ONCE = 64 * KIB };
 
 void frame_reader_init(struct frame_reader *reader, size_t max)
@@ -14,6 +15,8 @@ void frame_reader_init(struct frame_reader *reader, size_t max)
         *reader = (struct frame_reader){ .in = BUF_WITH_MAX(max) };
 }
 
+/* How the descriptor of a peer is closed; NULL: by close() here. Set by who may not wait for what a
+ * peer sent. */
 static void (*close_by)(int fd);
 
 void frame_close_by(void (*close_one)(int fd))
@@ -124,6 +127,7 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
         size_t want = reader->in.max - reader->in.len;
         if (want > READ_AT_ONCE)
                 want = READ_AT_ONCE;
+        /* The limit is filled, and the NUL that ends the frame has not come. */
         if (!want) {
                 too_large(reader, cause);
                 return -2;
@@ -133,6 +137,8 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
                 struct cmsghdr aligned;
                 char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
         } control;
+        /* Without room for control data the kernel closes descriptors that come, and says
+         * MSG_CTRUNC: they are refused as too many are. */
         struct iovec iov = { .iov_base = piece, .iov_len = want };
         struct msghdr message = { .msg_iov = &iov,
                                   .msg_iovlen = 1,
@@ -148,6 +154,7 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
                 cause_set(cause, CAUSE_CLOSED, "reading from the control socket: %s", strerror(errno));
                 return -2;
         }
+        /* The bytes first: keep_fds() notes how far they reach. */
         int kept = buf_append(&reader->in, piece, (size_t)got);
         explicit_bzero(piece, (size_t)got); /* it may have held a password */
         if (take_fds(reader, &message, cause) < 0)
@@ -234,6 +241,8 @@ static int parse(const char *text, size_t len, const struct frame_scan *scan, js
         return 1;
 }
 
+/* Each byte is looked at once, however small the pieces are: a peer that is slow costs no more than
+ * one that is not. */
 bool frame_look(struct frame_reader *reader)
 {
         size_t len = reader->in.len - reader->searched;
@@ -285,6 +294,7 @@ void frame_take_text(struct frame_reader *reader, struct frame_text *text)
         forget_frame(reader, frame);
 }
 
+/* Somebody may have sent a password: the text goes as soon as its values are there. */
 int frame_parse(struct frame_text *text, json_t **out, struct cause *cause)
 {
         int result = parse((const char *)text->bytes, text->len, &text->scan, out, cause);
@@ -294,6 +304,7 @@ int frame_parse(struct frame_text *text, json_t **out, struct cause *cause)
         return result;
 }
 
+/* All or nothing: where it does not fit, the output is as it was. */
 int frame_append(struct buf *out, json_t *object)
 {
         size_t before = out->len;
@@ -317,6 +328,8 @@ int frame_send(int socket, struct buf *out, const int *fds, size_t *fd_count, st
         if (fd_count && *fd_count > LIMIT_FRAME_FDS)
                 return cause_set(cause, CAUSE_TOO_LARGE, "more than %d file descriptors for one message",
                                  LIMIT_FRAME_FDS);
+        /* The descriptors go with the first bytes; what a full socket leaves over is sent without
+         * them. */
         while (out->len) {
                 struct iovec iov = { .iov_base = out->memory + out->start, .iov_len = out->len };
                 struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };

@@ -7,6 +7,8 @@ void frame_scan_reset(struct frame_scan *scan)
         *scan = (struct frame_scan){ 0 };
 }
 
+/* Of all texts two are kept, both of the outermost object: the name of a member, and the value of
+ * the first "method". The rest is counted only, so that a look costs no memory. */
 static void begin_text(struct frame_scan *scan)
 {
         scan->in_text = true;
@@ -18,6 +20,8 @@ static void begin_text(struct frame_scan *scan)
                                                                : KEEP_NOTHING;
 }
 
+/* A text with an escape, or longer than there is room for, is not kept (SIZE_MAX): it is no name
+ * that is known here. */
 static void keep(struct frame_scan *scan, char c)
 {
         char *to = scan->keeping == KEEP_NAME ? scan->name : scan->method;
@@ -57,6 +61,7 @@ static void inside_text(struct frame_scan *scan, char c)
         }
 }
 
+/* Lists count as objects do: the depth is how far a parser would recurse. */
 static void open_level(struct frame_scan *scan)
 {
         scan->values++;
@@ -65,6 +70,8 @@ static void open_level(struct frame_scan *scan)
         scan->at_name = scan->depth == 1;
 }
 
+/* No parser: what is no JSON is found by the one that comes next. A number or a literal is one
+ * value from its first byte to the next delimiter. */
 static void outside_text(struct frame_scan *scan, char c)
 {
         bool word = false;

@@ -10,6 +10,8 @@
 
 #include <inttypes.h>
 
+/* Sentences name the field, never its value: it may be a secret. A `max` of 0 is none but that of a
+ * frame. */
 static int check_text(const json_t *value, const struct json_field *field, struct causes *problems)
 {
         size_t most = field->max > 0 ? (size_t)field->max : LIMIT_FRAME;
@@ -24,6 +26,7 @@ static int check_text(const json_t *value, const struct json_field *field, struc
         return 0;
 }
 
+/* Both bounds 0: any number does. */
 static int check_int(const json_t *value, const struct json_field *field, struct causes *problems)
 {
         json_int_t number = json_integer_value(value);
@@ -69,6 +72,8 @@ static const char *kind_fault(const json_t *value, enum json_kind kind)
         return "of a known kind";
 }
 
+/* Texts, lists and objects are borrowed: they live as long as the object that was read. Numbers and
+ * flags are copied. */
 static void store(const json_t *value, const struct json_field *field, void *out)
 {
         void *place = (char *)out + field->offset;
@@ -94,6 +99,7 @@ static void store(const json_t *value, const struct json_field *field, void *out
                 *(bool *)((char *)out + field->present) = true;
 }
 
+/* null is the same as absent, as Varlink has it for optional fields. */
 static int read_field(const json_t *value, const struct json_field *field, void *out, struct causes *problems)
 {
         if (!value || json_is_null(value)) {
@@ -114,6 +120,7 @@ static int read_field(const json_t *value, const struct json_field *field, void 
         return 0;
 }
 
+/* A misspelled field that was passed over would be a wish that is not met, and nobody would know. */
 static int refuse_unknown(const json_t *object, const struct json_field *fields, size_t count,
                           struct causes *problems)
 {
@@ -161,6 +168,7 @@ void json_put(json_t *object, const char *name, json_t *value)
                 abort(); /* out of memory: small allocations do not fail */
 }
 
+/* JSON holds UTF-8 only: other bytes are told escaped, as the journal shows them. */
 void json_put_text(json_t *object, const char *name, const char *text)
 {
         if (!text) {
@@ -181,6 +189,8 @@ void json_put_time(json_t *object, const char *name, int64_t time)
         json_put_text(object, name, text[0] ? text : NULL);
 }
 
+/* What could act on a terminal or turn the direction of a line is written as an escape, beyond the
+ * basic plane as a surrogate pair (RFC 8259 section 7): to a parser the value is the same. */
 static void append_point(struct buf *out, const char *bytes, size_t len, uint32_t point)
 {
         int failed;
@@ -200,6 +210,7 @@ char *json_shown(const json_t *value, size_t flags)
 {
         scoped(scoped_free) char *text = json_dumps(value, flags);
         size_t len = text ? strlen(text) : 0;
+        /* A DEL, one byte, takes six: the worst. */
         struct buf out = BUF_WITH_MAX(6 * len);
 
         for (size_t at = 0, step; at < len; at += step) {
@@ -253,6 +264,8 @@ json_t *problems_json(const struct causes *problems)
         return list;
 }
 
+/* Escaped on the way in: the other end is not trusted to have done it, and the text goes to a
+ * terminal. */
 static void copy_field(const json_t *object, const char *name, char *to, size_t size)
 {
         const char *text = json_string_value(json_object_get(object, name));

@@ -10,11 +10,14 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* Not isalnum(): what a name may be does not change with the locale. */
 static bool is_letter_or_digit(char c)
 {
         return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
+/* Names become names of files and parts of units: a letter or digit first keeps out ".." and
+ * options. */
 bool account_name_valid(const char *name)
 {
         if (!name || !is_letter_or_digit(name[0]))
@@ -38,6 +41,7 @@ bool names_have(const char *list, const char *name)
         return false;
 }
 
+/* C0, DEL and C1 are control bytes; what is not UTF-8 is not clean. */
 static bool is_clean(const char *text, bool tabs)
 {
         size_t len = strlen(text);
@@ -63,6 +67,8 @@ bool secret_is_clean(const char *secret)
         return is_clean(secret, true);
 }
 
+/* An editor ends a file by a line end, and some begin one by a byte order mark: neither is of the
+ * secret. */
 const char *secret_bare(const char *bytes, size_t *len)
 {
         static const char mark[] = "\xEF\xBB\xBF";
@@ -91,12 +97,14 @@ char *fingerprint_text(const uint8_t digest[32])
         char *text = new_zeroed(3, 32);
 
         for (size_t i = 0; i < 32; i++)
+                /* 31 times three characters, then two and a NUL: 96 bytes. */
                 (void)snprintf(text + 3 * i, 4, i < 31 ? "%02X:" : "%02X", digest[i]);
         return text;
 }
 
 char *fingerprint_normal(const char *text)
 {
+        /* Written before the digits by openssl and others: a line is pasted whole. */
         static const char *const labels[] = { "sha256 fingerprint=", "sha256:" };
         char digits[65] = "";
         size_t len = 0;
@@ -124,6 +132,7 @@ enum { LONGEST_WORD = 40 }; /* longer words are not compared */
 static unsigned spelling_distance(const char *a, const char *b)
 {
         size_t a_len = strlen(a), b_len = strlen(b);
+        /* Three are enough: a swap looks two rows back. */
         unsigned rows[3][LONGEST_WORD + 1];
 
         if (a_len > LONGEST_WORD || b_len > LONGEST_WORD)
@@ -154,6 +163,7 @@ void nearest_offer(struct nearest *nearest, const char *wanted, const char *cand
         unsigned distance = spelling_distance(wanted, candidate);
         bool begins = (wanted[0] | 32) == (candidate[0] | 32); /* who slips does so behind the first letter */
 
+        /* The longer the word, the more slips are believed; with another first letter one is all. */
         if (distance <= (begins ? 1 + strlen(candidate) / 4 : 1) &&
             (!nearest->word || distance < nearest->distance)) {
                 nearest->word = candidate;

@@ -9,6 +9,8 @@
 
 size_t utf8_character(const char *bytes, size_t len, uint32_t *out_point)
 {
+        /* `least`: the lowest character of that length (RFC 3629 section 3). A longer form of a
+         * lower one is a fault, and so are surrogates and what lies beyond U+10FFFF. */
         static const struct {
                 uint8_t mask, value;
                 uint8_t len;
@@ -59,6 +61,9 @@ bool utf8_valid(const char *bytes, size_t len)
 
 bool is_treacherous(uint32_t point)
 {
+        /* Control characters (C0, C1), the soft hyphen, marks that turn the direction of a line or
+         * have no width, separators of lines, the byte order mark, annotations and tags: what a
+         * reader does not see, and a terminal may obey. */
         static const struct {
                 uint32_t first, last;
         } ranges[] = {
@@ -102,6 +107,7 @@ static size_t plain_run(const char *bytes, size_t len)
         return run;
 }
 
+/* Whole pieces only: neither an escape nor a character is cut. What is cut ends in dots. */
 size_t printable_copy(char *to, size_t size, const char *bytes, size_t len)
 {
         static const char dots[] = "...";
@@ -142,6 +148,7 @@ static char *escaped(const char *text, const char *keep)
         if (!text)
                 return NULL;
         size_t len = strlen(text);
+        /* More than any character takes once it is escaped: the limit is never met. */
         struct buf out = BUF_WITH_MAX(len * 12 + 1);
         char piece[16];
         while (len) {

@@ -6,6 +6,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 
+/* Bounds of rows. Seconds, bytes of text, messages. */
 enum {
         DAY = 24 * 60 * 60,
         NAME_MAX_BYTES = LIMIT_ACCOUNT_NAME,
@@ -14,7 +15,11 @@ enum {
 };
 #define SIZE_MAX_BYTES (INT64_C(1) << 40)
 
+/* Rows stay as they are aligned by hand: a row names what it has, all else is 0. `number`, `text`
+ * are the defaults; `min`, `max` bound a number, `max` alone the bytes of a text. */
 /* clang-format off */
+/* The place of a word within its row: the low byte of its enum property_word, so that neither list
+ * can be put in another order alone. */
 #define AT(word) ((word) & 0xff)
 static const char *const kind_words[] = { "outgoing", "incoming", NULL };
 static const char *const transport_words[] = {
@@ -247,6 +252,8 @@ const struct property properties[PROPERTIES] = {
 };
 /* clang-format on */
 
+/* The names are those of the interface; the secrets themselves are in the store of secrets, never
+ * here. */
 const struct property_secret property_secrets[SECRET_KINDS] = {
         [SECRET_PASSWORD] = { "password", "password, or OAuth token where no provider is named" },
         [SECRET_OAUTH_CLIENT] = { "oauthClientSecret", "secret of the application at the OAuth provider" },
@@ -262,6 +269,8 @@ const struct property *property_named(const char *name)
         return NULL;
 }
 
+/* RFC 8314 section 3 for `ssl`, and for submission (RFC 6409) 587; port 25 is that of a relay which
+ * knows this host. */
 static const struct {
         const char *transport;
         uint16_t neither, starttls, ssl;
@@ -287,6 +296,8 @@ json_t *port_table_json(void)
         return list;
 }
 
+/* For a port that is given without a transport. Where plain and STARTTLS share it, STARTTLS is
+ * meant: clear text is never guessed. */
 bool port_means(uint16_t port, const char **transport, const char **security)
 {
         for (size_t i = 0; i < count_of(ports); i++)
@@ -306,6 +317,7 @@ uint16_t port_of_table(const char *transport, bool ssl, bool starttls)
         return 0;
 }
 
+/* 0 is `auto`: the port follows transport and TLS. */
 uint16_t port_in_use(const struct property_values *values)
 {
         int64_t port = prop_number(values, PROP_PORT);

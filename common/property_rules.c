@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <sys/un.h>
 
+/* In the order of `switches`: the words and the properties of one thing. */
 static const char *const switch_names[] = { "useSsl", "useStartTls" };
 static const enum property_id switches[] = { PROP_USE_SSL, PROP_USE_STARTTLS };
 
@@ -55,6 +56,9 @@ static int check_switches(const struct property_values *values, const struct pro
         return -1;
 }
 
+/* A port that was a choice for the old security is hardly one for the new: TLS to a port that
+ * speaks plain first, or the other way round, looks like a dead server. Whoever changes one says
+ * the other. */
 static int check_port(const struct property_values *values, const struct property_values *old,
                       const json_t *request, struct causes *problems)
 {
@@ -76,6 +80,7 @@ static int check_port(const struct property_values *values, const struct propert
         return -1;
 }
 
+/* All that are missing at once, each with what it is for. */
 static int check_present(const struct property_values *values, struct causes *problems)
 {
         int result = 0;
@@ -114,6 +119,7 @@ static int check_transport(const struct property_values *values, struct causes *
                                                          : "an incoming account has transport imap or pop3");
 }
 
+/* Of a property that another one makes necessary; `because` ends the sentence. */
 static int need(const struct property_values *values, enum property_id id, const char *because,
                 struct causes *problems)
 {
@@ -172,6 +178,7 @@ static int check_authentication(const struct property_values *values, struct cau
         return bad;
 }
 
+/* The account's own address: `from`, else the user name where that is an address, else "". */
 const char *prop_own_address(const struct property_values *values)
 {
         const char *from = prop_text(values, PROP_FROM), *user = prop_text(values, PROP_ACCOUNT);
@@ -193,6 +200,7 @@ const char *properties_delivery_command(const struct property_values *values)
         return strncmp(where, "exec:", 5) == 0 ? where + 5 : NULL;
 }
 
+/* Blanks alone would be run as nothing, and all mail would be taken for delivered. */
 static int check_command(const char *command, struct causes *problems)
 {
         if (command[strspn(command, " \t")])
@@ -206,6 +214,7 @@ static int check_command(const char *command, struct causes *problems)
 static int check_delivery(const struct property_values *values, struct causes *problems)
 {
         const char *socket = properties_lmtp_socket(values);
+        /* What sun_path holds, without its NUL (unix(7)). */
         const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
 
         const char *command = properties_delivery_command(values);
@@ -228,6 +237,7 @@ static int check_delivery(const struct property_values *values, struct causes *p
                     "with deliverTo=lmtp: the mailbox that the socket delivers to", problems);
 }
 
+/* The sender of all mail must be one: `from`, or a user name that is an address. */
 static int check_sender_policy(const struct property_values *values, struct causes *problems)
 {
         if (!prop_is(values, WORD_AS_ACCOUNT) || prop_own_address(values)[0])
@@ -250,6 +260,8 @@ static int check_filing(const struct property_values *values, struct causes *pro
         return 0;
 }
 
+/* All rules are tried, so that one answer tells all problems; order is that in which people read
+ * them. */
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems)
 {
@@ -281,6 +293,7 @@ int properties_take(struct property_values *values, const struct property_values
         return -1;
 }
 
+/* Takes the sentence over. */
 static void warn(json_t *list, char *sentence)
 {
         if (json_array_append_new(list, json_string(sentence)) < 0)
@@ -288,6 +301,8 @@ static void warn(json_t *list, char *sentence)
         free(sentence);
 }
 
+/* What is allowed and makes the connection weaker than it could be; said at every change until it
+ * is mended. */
 static void warn_of_channel(const struct property_values *values, json_t *list)
 {
         uint16_t usual = table_port(values);

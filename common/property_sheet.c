@@ -47,6 +47,7 @@ static const char *access_name(enum property_access access)
         return access == ACCESS_FIXED ? "fixed" : access == ACCESS_WRITE ? "write" : "read";
 }
 
+/* In the order in which a sheet shows them. */
 static const struct {
         const char *name, *title;
 } groups[PROPERTY_GROUPS] = {
@@ -78,6 +79,7 @@ static void put_bounds(json_t *row, const struct property *property, enum accoun
         }
 }
 
+/* The words that this kind can have: what sends has smtp alone. */
 static void put_words(json_t *row, const struct property *property, enum account_kind kind)
 {
         json_t *words = json_array();
@@ -123,6 +125,8 @@ json_t *properties_description(enum account_kind kind)
 {
         struct property_values values;
 
+        /* The defaults are those of a sheet that nobody has touched: what a new account begins
+         * with. */
         properties_defaults(&values, kind);
         json_t *list = json_array(), *defaults = properties_json(&values, false);
         for (size_t i = 0; i < PROPERTIES; i++)

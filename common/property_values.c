@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <strings.h>
 
+/* These are kept as `number`, all other types as `text`. */
 static bool is_numeric(const struct property *property)
 {
         return property->type == TYPE_BOOL || property->type == TYPE_INT || property->type == TYPE_PORT;
@@ -77,6 +78,8 @@ void properties_copy(struct property_values *to, const struct property_values *f
                 to->of[i].text = copy_text(from->of[i].text);
 }
 
+/* A word is a property and a place among the words of its row in one number: no property can be
+ * asked for a word of another. */
 bool prop_is(const struct property_values *v, enum property_word word)
 {
         return same_text(prop_text(v, (enum property_id)(word >> 8)),
@@ -158,6 +161,7 @@ static int set_int(struct property_values *values, const struct property *proper
 
         if (values->kind == KIND_INCOMING && property->min_incoming > least)
                 least = property->min_incoming;
+        /* A text (what a person typed) may have a unit; a JSON number is in the unit of the row. */
         bool good = json_is_integer(value);
         if (good)
                 number = json_integer_value(value);
@@ -252,6 +256,8 @@ static int check_name(const struct property *property, const char *text, struct 
                          text);
 }
 
+/* A control byte would end a line of a protocol or a header somewhere: it is refused here, so that
+ * no user of a property has to look again. */
 static int check_text(const struct property *property, const char *text, struct causes *problems)
 {
         if (strlen(text) > (size_t)property->max)
@@ -281,6 +287,8 @@ static char *folders_checked(const struct property *property, const char *text, 
 
 int properties_kept(const char *text, int64_t *seconds, int64_t *count, struct cause *cause)
 {
+        /* Digits alone are a number of messages, with a unit they are a duration. 15 characters fit
+         * into the number, whatever they say. */
         bool number = text[strspn(text, "0123456789")] == '\0';
         int64_t value = 0;
 
@@ -364,6 +372,8 @@ static int set_text(struct property_values *values, const struct property *prope
         return 0;
 }
 
+/* A property of the other kind is told as such: it exists, and a bare "unknown" would send people
+ * looking for a misspelling. */
 int property_set(struct property_values *values, const struct property *property, const json_t *value,
                  struct causes *problems)
 {
@@ -389,6 +399,7 @@ int property_set(struct property_values *values, const struct property *property
         case TYPE_HOST:
         case TYPE_ADDRESS:
         case TYPE_URL:
+                /* Programs may send a number of messages as a number. */
                 if (property->type == TYPE_KEPT && json_is_integer(value)) {
                         scoped(scoped_free) char *number =
                                 text_of("%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -404,6 +415,8 @@ int property_set(struct property_values *values, const struct property *property
         return bad_value(problems, property, "%s cannot be set", property->name);
 }
 
+/* Said for all names that a password could go by: what is on a command line is in the list of
+ * processes. */
 static const char never_an_argument[] = "a password is never an argument: emailsecctl account password NAME";
 static const char by_command[] =
         "did you mean useSsl or useStartTls? both, with the port: emailsecctl account secure NAME "
@@ -581,6 +594,8 @@ static int refuse_unknown(const struct property_values *values, const char *name
                         nearest_offer(&nearest, name, properties[i].name);
         struct cause *problem = causes_add(problems);
         cause_about(problem, CAUSE_INVALID, name, "there is no property %s", name);
+        /* What other programs call it goes first: the nearest spelling of such a name is mostly
+         * something else. */
         const char *meant = meant_by(name);
         if (meant)
                 cause_remedy(problem, "%s", meant);
@@ -603,6 +618,7 @@ static int apply_one(struct property_values *values, const char *name, const jso
         switch (property->access) {
         case ACCESS_WRITE:
                 return property_set(values, property, value, problems);
+        /* Whoever sends back a whole sheet says the fixed ones too. */
         case ACCESS_FIXED:
                 if (same_text(prop_text(values, property_id(property)), json_string_value(value)))
                         return 0;
@@ -619,6 +635,8 @@ static int apply_one(struct property_values *values, const char *name, const jso
         return -1;
 }
 
+/* All values are looked at, so that all problems are told at once. After -1 those that were good
+ * are set. */
 int properties_apply(struct property_values *values, const json_t *object, struct causes *problems)
 {
         const char *name;
@@ -672,6 +690,7 @@ json_t *properties_json(const struct property_values *values, bool changed_only)
         return object;
 }
 
+/* Of a new account (`from` NULL) what is not the default is a change. */
 json_t *properties_differences(const struct property_values *from, const struct property_values *to)
 {
         json_t *before = from ? properties_json(from, false) : json_object(),

@@ -13,9 +13,11 @@ struct ustar {
 };
 _Static_assert(sizeof(struct ustar) == TAR_BLOCK, "a block");
 
+/* Eleven digits and a NUL: what is 8 GiB or more does not fit. */
 enum { SIZE_MAX_OCTAL = 11 }; /* digits */
 #define SIZE_LIMIT ((uint64_t)1 << (3 * SIZE_MAX_OCTAL))
 
+/* Of all bytes, the field of the sum itself taken as blanks. */
 static unsigned sum_of(const struct ustar *header)
 {
         struct ustar copy = *header;
@@ -39,6 +41,8 @@ static int put_block(struct buf *out, const char *name, uint64_t size, int64_t t
 {
         struct ustar header = { 0 };
 
+        /* For root alone: what is in a backup is secret, and the ids of one machine mean nothing on
+         * another. */
         memcpy(header.name, name, strnlen(name, sizeof header.name));
         put_octal(header.mode, sizeof header.mode, 0600);
         put_octal(header.uid, sizeof header.uid, 0);
@@ -48,6 +52,7 @@ static int put_block(struct buf *out, const char *name, uint64_t size, int64_t t
         header.type = type;
         memcpy(header.magic, "ustar", sizeof header.magic);
         memcpy(header.version, "00", sizeof header.version);
+        /* Six digits, a NUL, a blank: this field alone ends so. */
         put_octal(header.sum, 7, sum_of(&header));
         header.sum[7] = ' ';
         return buf_append(out, &header, sizeof header);
@@ -75,6 +80,8 @@ size_t tar_padding(uint64_t size)
         return (size_t)((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
 }
 
+/* What the old header cannot hold goes before it in a pax header (POSIX.1-2001), which is the one
+ * that counts for those who know it. */
 int tar_header(const struct tar_member *member, struct buf *out)
 {
         bool long_name = strlen(member->name) > sizeof((struct ustar *)0)->name,
@@ -99,6 +106,8 @@ int tar_header(const struct tar_member *member, struct buf *out)
 
 /* ---- reading ---- */
 
+/* Blanks may stand before it; a NUL, a blank or the end of the field behind. The binary numbers of
+ * GNU tar are refused. */
 static int octal(const char *field, size_t size, uint64_t *out)
 {
         size_t i = 0;
@@ -130,6 +139,7 @@ enum tar_kind tar_read(const uint8_t *block, struct tar_member *member, struct c
         uint64_t sum, time;
 
         *member = (struct tar_member){ 0 };
+        /* Two such blocks end an archive; the first is enough. */
         if (all_zero(block))
                 return TAR_END;
         memcpy(&header, block, sizeof header);
@@ -147,6 +157,8 @@ enum tar_kind tar_read(const uint8_t *block, struct tar_member *member, struct c
                 return TAR_PAX;
         if (header.type == '0' || header.type == '\0')
                 return TAR_FILE;
+        /* No link, device or folder: nothing of an archive leads out of the place where it is
+         * unpacked. */
         cause_set(cause, CAUSE_INVALID, "member %s of the archive is no regular file", member->name);
         return TAR_BAD;
 }
@@ -154,6 +166,7 @@ enum tar_kind tar_read(const uint8_t *block, struct tar_member *member, struct c
 static int take_record(const char *key, size_t key_len, const char *value, size_t len,
                        struct tar_member *member)
 {
+        /* Keys other than these say nothing that is needed (owners, exact times). */
         if (key_len == 4 && !memcmp(key, "path", 4)) {
                 if (len >= sizeof member->name || memchr(value, '\0', len))
                         return -1;
@@ -172,6 +185,7 @@ static int take_record(const char *key, size_t key_len, const char *value, size_
 
 int tar_pax(const char *records, size_t len, struct tar_member *member, struct cause *cause)
 {
+        /* A length is held against what is left before anything behind it is looked at. */
         while (len) {
                 size_t digits = 0, whole = 0;
                 while (digits < len && digits < 6 && records[digits] >= '0' && records[digits] <= '9')

@@ -22,6 +22,7 @@
 #define SILENCE_SECONDS 3  /* after which the service manager is asked whether there will be an answer */
 #define COMING_SECONDS  15 /* after which one that is started again should be there */
 
+/* One connection for all calls of a run: the first call opens it, call_close() ends it. */
 struct call_state {
         int fd;
         int asks_after; /* so many seconds of silence the service manager is asked; 0: it was not yet, below
@@ -71,6 +72,8 @@ static void ask_service_manager(const char *path, struct cause *cause)
                 cause_remedy(cause, "%s", known[state].remedy);
 }
 
+/* The remedy depends on whose socket it is: systemd holds the standard one, any other is known by
+ * its path alone. */
 static void no_socket(const char *path, const char *words, struct cause *cause)
 {
         (void)cause_set(cause, CAUSE_NO_DAEMON, "no daemon: %s %s", words, path);
@@ -80,6 +83,8 @@ static void no_socket(const char *path, const char *words, struct cause *cause)
         ask_service_manager(path, cause);
 }
 
+/* What a person can do something about has a sentence of its own. Always -1, so that callers return
+ * it. */
 static int unreachable(const char *path, int error, struct cause *cause)
 {
         switch (error) {
@@ -110,6 +115,8 @@ static int hung_up(const char *path, struct cause *cause)
         return -1;
 }
 
+/* A path longer than sun_path holds is refused, never cut: a cut one could be somebody else's
+ * socket. */
 static int connect_to(const char *path, struct cause *cause)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -149,6 +156,8 @@ void call_close(struct tool *tool)
         free(take(tool->calls));
 }
 
+/* Milliseconds of the monotonic clock. A call that waits for events has no deadline (0): silence is
+ * its ordinary state. */
 static int64_t deadline_of(const struct tool_call *call)
 {
         return call->waits ? 0 : time_monotonic_ms() + ANSWER_SECONDS * 1000;
@@ -164,6 +173,8 @@ static int wait_ready(int fd, short events, int64_t deadline, const struct tool_
                 if (deadline && left <= 0)
                         return cause_set(cause, CAUSE_NO_DAEMON, "the daemon did not answer in %d seconds",
                                          ANSWER_SECONDS);
+                /* With a tick the wait is cut into pieces, so that progress is drawn; the deadline
+                 * is looked at between them. */
                 int wait = call && call->tick ? TICK_MS : (int)left;
                 struct pollfd ready = { .fd = fd, .events = events };
                 int count = poll(&ready, 1, wait);
@@ -208,6 +219,8 @@ static int send_frame(struct call_state *calls, struct buf *out, int fd, int64_t
                       struct cause *cause)
 {
         size_t fd_count = fd >= 0;
+        /* The descriptor goes with the first bytes: frame_send() then sets the count to 0, so that
+         * it is not sent twice. */
         for (;;) {
                 int sent = frame_send(calls->fd, out, &fd, &fd_count, cause);
                 if (sent)
@@ -223,6 +236,8 @@ static int await_frame(const struct tool *tool, const struct tool_call *call, js
         struct call_state *calls = tool->calls;
         int64_t deadline = deadline_of(call);
         for (;;) {
+                /* What the reader holds comes first: one read may have brought several replies,
+                 * which poll() would not report again. */
                 int found = frame_next(&calls->reader, out, cause);
                 if (found)
                         return found < 0 ? -1 : 0;
@@ -242,11 +257,14 @@ static int receive_frame(const struct tool *tool, const struct tool_call *call, 
                          struct cause *cause)
 {
         int failed = await_frame(tool, call, out, cause);
+        /* A line that waits_in_vain() has written goes before the reply is shown. */
         if (!call->waits && !call->tick)
                 term_progress_end();
         return failed;
 }
 
+/* One cause of an error reply. One that brings no code is called after the last part of the error's
+ * name; words it has in any case. */
 static void add_problem(struct causes *failures, const json_t *problem, const char *error)
 {
         struct cause *cause = causes_add(failures);
@@ -274,6 +292,8 @@ static void add_service_error(struct causes *failures, const char *error, const 
         cause_remedy(cause, "tool and daemon must be of the same version: emailsecctl status");
 }
 
+/* An error with several problems (a file of accounts) becomes as many causes, any other one. Always
+ * -1. */
 static int answer_error(const json_t *answer, const char *error, struct causes *failures)
 {
         const json_t *parameters = json_object_get(answer, "parameters");
@@ -289,6 +309,8 @@ static int answer_error(const json_t *answer, const char *error, struct causes *
         return -1;
 }
 
+/* jansson frees texts without overwriting them, and these hold a password. Members of the outermost
+ * object only: that is where secrets are. */
 static void wipe_texts(json_t *parameters)
 {
         const char *key = NULL;
@@ -400,6 +422,7 @@ int call_stream(struct tool *tool, const char *method, json_t *parameters, call_
         return failures.count ? tell_causes(&failures) : status;
 }
 
+/* Streams that the caller polls himself, beside a terminal: call_stream_next() never waits. */
 int call_stream_begin(struct tool *tool, const char *method, json_t *parameters, struct causes *failures)
 {
         struct tool_call call = { .method = method, .parameters = parameters, .fd = -1 };
@@ -415,10 +438,12 @@ int call_stream_next(struct tool *tool, json_t **out, struct causes *failures)
 {
         struct cause cause = { 0 };
         scoped(scoped_json) json_t *answer = NULL;
+        /* One reply for each call: the socket is read only while no whole one is held. */
         int found = frame_next(&tool->calls->reader, &answer, &cause);
         int got = found ? 0 : frame_receive(&tool->calls->reader, tool->calls->fd, &cause);
         if (!found && got > 0)
                 found = frame_next(&tool->calls->reader, &answer, &cause);
+        /* 0 bytes are the end of the stream, which for one that was begun is a failure. */
         if (!found && !got)
                 (void)cause_set(&cause, CAUSE_NO_DAEMON, "the daemon closed the connection");
         if (found < 0 || (!found && (got == 0 || got == -2))) {

@@ -25,6 +25,7 @@ static const struct {
         { "SHA-256 of key", "publicKeySha256", true },
 };
 
+/* Of a digit of fingerprint_normal(), which are lower case. */
 static int digit_value(char c)
 {
         return c <= '9' ? c - '0' : c - 'a' + 10;
@@ -40,6 +41,7 @@ static char *digest_lines(const char *text)
         for (size_t i = 0; i < sizeof(digest); i++)
                 digest[i] = (uint8_t)(digit_value(hex[2 * i]) << 4 | digit_value(hex[2 * i + 1]));
         char *out = fingerprint_text(digest);
+        /* In the middle: 16 bytes of two digits and a colon, the last colon becomes the line end. */
         out[47] = '\n';
         return out;
 }
@@ -61,6 +63,7 @@ void show_certificate(const json_t *certificate)
         }
 }
 
+/* Only rows that differ, the old value above the new. */
 static void show_difference(const json_t *now, const json_t *before)
 {
         for (size_t i = 0; i < count_of(rows); i++) {
@@ -75,6 +78,7 @@ static void show_difference(const json_t *now, const json_t *before)
         }
 }
 
+/* How grave it is, in words that a person who decides can act on. */
 static const char *class_words(const char *class)
 {
         static const struct {
@@ -91,6 +95,7 @@ static const char *class_words(const char *class)
         return class;
 }
 
+/* A part of the code is enough: several of them are about the issuer. */
 static bool has_error(const json_t *entry, const char *word)
 {
         const json_t *errors = json_at(entry, "errors");
@@ -119,6 +124,7 @@ static void show_better_way(const json_t *entry)
         puts("\n  emailsecctl trust import FILE\n");
 }
 
+/* Each reason that verification has, with what mends it. */
 static void show_errors(const json_t *entry)
 {
         const json_t *errors = json_at(entry, "errors");
@@ -131,6 +137,8 @@ static void show_errors(const json_t *entry)
         }
 }
 
+/* From the server's certificate up, as it was sent; the server need not send the root (RFC 8446
+ * section 4.4.2). */
 static void show_chain(const json_t *entry)
 {
         const json_t *chain = json_at(entry, "chain");
@@ -174,6 +182,8 @@ static void show_decision(const json_t *entry)
                                    : "yes: it verifies without help now; emailsecctl allowed prune");
 }
 
+/* What must be weighed stands first: a better way, the class, who uses it; the certificate comes
+ * last. */
 void show_entry(const json_t *entry, const json_t *replaced)
 {
         scoped(scoped_free) char *place = printable_text(json_text(entry, "host"));

@@ -114,6 +114,7 @@ static void show_property(const json_t *values, const struct property *property)
         sheet_text(property->name, words);
 }
 
+/* What is set, then what is: the properties a person may change, then those of the daemon. */
 static void show_sheet(const json_t *account)
 {
         const json_t *values = json_at(account, "properties");
@@ -166,6 +167,7 @@ int run_account_folders(struct tool *tool)
 
 /* ---- changing ---- */
 
+/* The whole of the text is a number: strtoll() alone takes "1x" for 1. */
 static bool whole_number(const char *text, int64_t *out)
 {
         char *end = NULL;
@@ -270,6 +272,8 @@ int run_account_delete(struct tool *tool)
         return status;
 }
 
+/* Three properties in one request: each alone would be refused, or leave a port that speaks
+ * otherwise (properties_check()). */
 int run_account_secure(struct tool *tool)
 {
         const char *how = tool_word(tool, 1), *port = tool_option(tool, "port");
@@ -348,6 +352,8 @@ int run_account_password(struct tool *tool)
                 return send_secret(tool, parameters);
         struct cause cause = { 0 };
         char *secret = secret_of_person(tool, "password", tool_word(tool, 0), &cause);
+        /* JSON holds UTF-8 only, and a secret that was escaped like other texts would be another
+         * secret. */
         if (secret && !utf8_valid(secret, strlen(secret))) {
                 (void)cause_set(&cause, CAUSE_INVALID, "the password is not UTF-8");
                 free_secret(take(secret));
@@ -356,6 +362,7 @@ int run_account_password(struct tool *tool)
                 json_decref(parameters);
                 return tell_cause(&cause);
         }
+        /* Two copies of it: this one goes here, that of the call in begin_call(). */
         json_put(parameters, "password", json_string(secret));
         free_secret(secret);
         return send_secret(tool, parameters);
@@ -369,6 +376,8 @@ static int poll_one(struct tool *tool, const char *name, json_t **out)
         scoped(scoped_json) json_t *answer = NULL;
         if (wait)
                 term_progress(tool, "polling %s ...", name);
+        /* The reply comes when the poll has ended, which a large mailbox makes minutes: there is no
+         * deadline. */
         int status = call_waiting(tool, EMAIL("Poll"), parameters, &answer);
         term_progress_end();
         if (status)

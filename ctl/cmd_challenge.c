@@ -14,6 +14,8 @@
 #include "ctl/each.h"
 #include "ctl/show.h"
 
+/* LEAST_DIGITS: hexadecimal, 64 bits of the digest, which nobody makes a certificate to fit.
+ * MOST_TRIES at the question. */
 #define LEAST_DIGITS 16
 #define MOST_TRIES   3
 
@@ -40,6 +42,8 @@ static void leave_out_needless(json_t *entries)
                         (void)json_array_remove(entries, i);
 }
 
+/* Challenges and Allowed Hosts are one list of the daemon, told apart by state; `needless`: those
+ * as well. */
 static int list_entries(struct tool *tool, const char *state, bool needless, const struct column *columns,
                         size_t count, const char *none)
 {
@@ -101,6 +105,7 @@ static void show_decisions(const char *id)
         sheet_text("to reject", reject);
 }
 
+/* Of either list: an id means one entry, whatever its state is. */
 static int show_one(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
@@ -131,6 +136,7 @@ int run_allowed_show(struct tool *tool)
 
 /* ---- deciding ---- */
 
+/* How the digits are grouped is up to the person: they are counted without what stands between. */
 static bool is_enough(const char *text)
 {
         scoped(scoped_free) char *digits = fingerprint_normal(text);
@@ -161,6 +167,8 @@ static int approval_end(const struct tool *tool, char out[32])
         return EXIT_DONE;
 }
 
+/* "" where the person gives up; NULL at the end of the input, or after too many tries. The caller
+ * frees. */
 static char *ask_fingerprint(bool key)
 {
         for (int i = 0; i < MOST_TRIES; i++) {
@@ -266,6 +274,7 @@ int run_allowed_approve(struct tool *tool)
         return approve(tool);
 }
 
+/* Decisions that take trust away: no fingerprint is asked for, a mistake can be taken back. */
 static int decide(struct tool *tool, const char *id, const char *method, const char *done, json_t **out)
 {
         json_t *parameters = parameters_of("id", id);

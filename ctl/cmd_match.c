@@ -16,6 +16,7 @@ static bool is_wanted(const struct tool *tool, const char *name)
         return tool->word_count == 0;
 }
 
+/* The first name that was asked for and is not there; a file that lacks it must not look complete. */
 static const char *missing_name(const struct tool *tool, const json_t *exports)
 {
         for (size_t i = 0; i < tool->word_count; i++) {
@@ -54,6 +55,7 @@ int run_account_export(struct tool *tool)
         return EXIT_DONE;
 }
 
+/* A file for several stations is refused here: its common part alone would be half of what it says. */
 static json_t *read_accounts(const char *path, struct cause *cause)
 {
         scoped(scoped_json) json_t *document = apply_document_read(path, cause);
@@ -87,6 +89,7 @@ static bool show_change(const json_t *change)
         return true;
 }
 
+/* One call: all of the file is applied, or nothing. */
 int run_account_apply(struct tool *tool)
 {
         struct cause cause = { 0 };

@@ -6,6 +6,8 @@
 #include "ctl/live.h"
 #include "ctl/show.h"
 
+/* Messages in one reply: it stays far below the limit of a frame, and a queue of any length is
+ * listed. */
 #define PAGE 500
 
 static json_t *states_given(const struct tool *tool)
@@ -17,6 +19,7 @@ static json_t *states_given(const struct tool *tool)
         return states;
 }
 
+/* The first one and how many more: a table has no room for hundreds. */
 static char *addresses_words(const json_t *recipients)
 {
         const char *first = json_text(json_array_get(recipients, 0), "address");
@@ -109,6 +112,8 @@ static int list_queue(struct tool *tool, void *arg, struct causes *failures)
         struct listing listing = { .tool = tool,
                                    .columns = queue_columns,
                                    .column_count = count_of(queue_columns) };
+        /* The list goes on behind the last message of a page, so that it is right though messages
+         * come and go between the calls. */
         scoped(scoped_free) char *after = NULL;
         do {
                 json_t *parameters = parameters_of("account", account);
@@ -136,12 +141,14 @@ int run_queue_list(struct tool *tool)
         if (account_meant(tool, &account))
                 return EXIT_USAGE;
         if (tool_has(tool, "watch")) {
+                /* A pager and a screen that is drawn anew do not go together. */
                 tool->no_pager = true;
                 return live_run(tool, list_queue, (void *)(uintptr_t)account);
         }
         return list_queue(tool, (void *)(uintptr_t)account, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 
+/* Each recipient has a state and a reply of his own (RFC 5321 section 3.3). */
 static void show_recipients(const struct tool *tool, const json_t *message)
 {
         static const struct column columns[] = {
@@ -229,6 +236,8 @@ static char *reason_to_wait(const json_t *answer, const char *id)
         return NULL;
 }
 
+/* One call for all ids; what comes back are those that changed, each with a reason where it goes on
+ * waiting. `to`: the account of a reroute, else NULL. */
 static int do_with_ids(struct tool *tool, const char *method, const char *to, const char *done)
 {
         json_t *ids = json_array();
@@ -248,6 +257,8 @@ static int do_with_ids(struct tool *tool, const char *method, const char *to, co
         for (size_t i = 0; i < json_array_size(changed); i++) {
                 const char *id = json_string_value(json_array_get(changed, i));
                 scoped(scoped_free) char *why = reason_to_wait(answer, id);
+                /* Only a retry says "tried": what was held, released or moved has been done, though
+                 * it may still wait. */
                 bool tried = to || !same_text(method, EMAIL("RetryMessages"));
                 show_done(tool, "%s: %s%s%s", id, why && !tried ? "" : done, why && tried ? ", " : "",
                           why ? why : "");

@@ -44,6 +44,7 @@ static int check_options(const struct tool *tool)
         return EXIT_DONE;
 }
 
+/* In the order of the command line, whatever option names them: it is that of the envelope. */
 static void add_recipients(const struct tool *tool, json_t *into, struct causes *bad)
 {
         static const char *const names[] = { "to", "cc", "bcc" };
@@ -57,6 +58,8 @@ static void add_recipients(const struct tool *tool, json_t *into, struct causes 
         }
 }
 
+/* One field for all values of an option, as a message has no more than one of To and Cc (RFC 5322
+ * section 3.6); folded at each value. */
 static int append_fields(const struct tool *tool, const char *option, const char *field, struct buf *out)
 {
         size_t at = 0;
@@ -71,6 +74,8 @@ static int append_fields(const struct tool *tool, const char *option, const char
         return buf_append_text(out, "\n");
 }
 
+/* The input as the body, under a header made of the options; draft_mend() adds what must be there.
+ * Bcc is part of the envelope alone. */
 static int write_text(const struct tool *tool, const struct buf *text, struct buf *out)
 {
         const char *from = tool_option(tool, "from"), *subject = tool_option(tool, "subject");
@@ -145,6 +150,8 @@ static int prepend_headers(const struct tool *tool, const struct buf *text, stru
         return text->len ? buf_append(out, buf_bytes(text), text->len) : 0;
 }
 
+/* A subject or an attachment says that the input is a text. Without them, input that begins with a
+ * header is a message, and stays as it is. */
 static int make_letter(const struct tool *tool, const struct buf *input, struct tool_submission *submission,
                        struct cause *cause)
 {
@@ -286,6 +293,7 @@ static int wait_until_sent(struct tool *tool, const char *id)
                 show_json(message);
         if (same_text(state, "sent"))
                 return EXIT_DONE;
+        /* It has failed, or is held, which a person has to end: nothing is waited for any more. */
         const char *why = words_of(message, state);
         struct cause cause;
         (void)cause_set(&cause, CAUSE_REFUSED, "%s is %s%s%s", id, state, why[0] ? ": " : "", why);
@@ -306,6 +314,7 @@ static int hand_over(struct tool *tool, struct tool_submission *submission)
                 show_json(answer);
         else if (!tool->json)
                 printf("%s\n", safe);
+        /* A script has the id even if the wait is cut off. */
         fflush(stdout);
         return wait ? wait_until_sent(tool, id) : EXIT_DONE;
 }
@@ -328,6 +337,7 @@ int run_send(struct tool *tool)
         submission.ret = tool_option(tool, "return");
         submission.envelope_id = tool_option(tool, "envelope-id");
         struct cause cause = { 0 };
+        /* Wrong words are told before a message is read. */
         static const char *const names[] = { "--notify", "--return", "--envelope-id" };
         if (submission_check_reports(&submission, names, &cause))
                 return tell_usage(tool, "%s", cause.text);

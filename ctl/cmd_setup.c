@@ -27,6 +27,7 @@ struct setup {
         json_t *tests;         /* their steps, for --json */
 };
 
+/* In the order of the accounts: i is 0 for outgoing, 1 for incoming everywhere in this file. */
 static const char *const kinds[] = { "outgoing", "incoming" };
 
 static const struct mail_server *server_of(const struct setup *setup, size_t i)
@@ -49,6 +50,7 @@ static bool is_wanted(const struct setup *setup, size_t i)
         return !only || same_text(only, kinds[i]);
 }
 
+/* What was said, what the provider's data says, else the address: that is what most servers take. */
 static const char *user_of(const struct setup *setup, size_t i)
 {
         const char *given = tool_option(setup->tool, "user"), *found = server_of(setup, i)->user;
@@ -64,6 +66,8 @@ static void show_server(const char *label, const struct setup *setup, size_t i)
                 sheet_text(label, "no server was found");
                 return;
         }
+        /* Only of the domain itself, or below it: a name in DNS alone, without DNSSEC, is anybody's
+         * (RFC 6186 section 6). */
         const char *domain = strrchr(setup->address, '@') + 1;
         size_t host_len = strlen(server->host), len = strlen(domain);
         bool within = host_len >= len && same_text(server->host + host_len - len, domain);
@@ -147,6 +151,7 @@ static char *name_part(const char *text, size_t len)
         return out;
 }
 
+/* A name that is free for both accounts, as they share it; of what was given no other is made. */
 static int choose_names(struct setup *setup)
 {
         static const char *const behind[] = { "-out", "-in" };
@@ -182,6 +187,7 @@ static int choose_names(struct setup *setup)
         return tell_cause(&cause);
 }
 
+/* The port only where it is not the usual one: else it follows a later change of the security. */
 static json_t *account_of(const struct setup *setup, size_t i)
 {
         const struct mail_server *server = server_of(setup, i);
@@ -210,6 +216,7 @@ static json_t *account_of(const struct setup *setup, size_t i)
         return account;
 }
 
+/* One call for both: a half of a setup is worse than none. */
 static int add_accounts(struct setup *setup)
 {
         json_t *accounts = json_array(), *parameters = json_object();
@@ -225,6 +232,7 @@ static int add_accounts(struct setup *setup)
         return status;
 }
 
+/* A call of its own, as Apply takes no secrets; its text is overwritten once it is sent. */
 static int store_password(const struct setup *setup, const char *name)
 {
         scoped(causes_free) struct causes failures = { 0 };
@@ -264,6 +272,8 @@ static int try_account(struct setup *setup, size_t i)
         json_t *one = json_object();
         json_put_text(one, "account", name);
         json_put(one, "steps", steps ? json_incref(steps) : json_array());
+        /* Disabled still when the test failed: what does not work must not raise alarms from its
+         * first minute. */
         (void)json_array_append_new(setup->tests, one);
         return status ? status : enable(tool, name);
 }
@@ -318,6 +328,7 @@ static void tell_left(const struct setup *setup)
 
 /* ---- the whole ---- */
 
+/* Before anything is asked or added. Where nobody can answer, --yes must have been said. */
 static int agree(const struct setup *setup)
 {
         if (tool_has(setup->tool, "yes"))
@@ -343,6 +354,8 @@ static int get_password(struct setup *setup)
                 setup->password = secret_of_person(setup->tool, "password", setup->address, &cause);
         } else {
                 scoped(scoped_close) int fd = open(file, O_RDONLY | O_CLOEXEC);
+                /* The file becomes standard input, so that it is read by the rules of one that is
+                 * piped in. */
                 if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
                         (void)cause_set(&cause, CAUSE_INVALID, "%s cannot be read", file);
                         cause_remedy(&cause, "name a file with the password in its first line");
@@ -430,6 +443,7 @@ static int set_up(struct setup *setup)
         return status;
 }
 
+/* Nothing is changed while servers are looked for: what is found is agreed to first. */
 int run_setup(struct tool *tool)
 {
         scoped(setup_done) struct setup setup = { .tool = tool,
@@ -439,6 +453,7 @@ int run_setup(struct tool *tool)
         return status ? status : set_up(&setup);
 }
 
+/* The same search, and a look at what it found: nothing is added. */
 int run_probe_address(struct tool *tool)
 {
         scoped(setup_done) struct setup setup = { .tool = tool,

@@ -11,11 +11,13 @@
 
 #define STEP_COLUMN 27 /* where the text of a step begins: behind mark, name and time */
 
+/* What one test has told so far. */
 struct steps {
         json_t *seen; /* for --json */
         bool failed;
 };
 
+/* With a character set that has no such marks, words of two letters: colour alone must not tell. */
 static const char *mark_of(const char *result)
 {
         static const struct {
@@ -68,6 +70,7 @@ static void show_step(const json_t *step)
         puts("");
         show_shown_chain(json_at(step, "details.chain"));
         const json_t *cause = json_at(step, "cause");
+        /* The text of a step may be that of its cause: it is not said twice. */
         if (json_is_object(cause) && !same_text(json_text(cause, "text"), json_text(step, "text")))
                 show_advice(tint_of(result), json_text(cause, "text"), json_text(cause, "remedy"));
         else if (json_is_object(cause) && json_text(cause, "remedy")[0]) {
@@ -87,6 +90,7 @@ static int hear_step(struct tool *tool, const json_t *answer, void *arg)
                 return EXIT_DONE;
         if (same_text(json_text(step, "result"), "failed"))
                 steps->failed = true;
+        /* The line that waits is replaced by the step, and written anew below it. */
         term_progress_end();
         if (tool->json)
                 (void)json_array_append(steps->seen, step);
@@ -96,6 +100,7 @@ static int hear_step(struct tool *tool, const json_t *answer, void *arg)
         return EXIT_DONE;
 }
 
+/* A step that failed is a failure of the run, though the call itself went well. */
 int steps_hear(struct tool *tool, const char *method, json_t *parameters, json_t **out)
 {
         struct steps steps = { .seen = json_array() };
@@ -116,6 +121,8 @@ static int watch_steps(struct tool *tool, const char *method, json_t *parameters
 
 static int test_one(struct tool *tool, const char *name, json_t **out)
 {
+        /* With one name the answer is the list of its steps; with several each says of which
+         * account it is. */
         bool several = tool->word_count > 1;
         scoped(scoped_free) char *safe = printable_text(name);
         if (several && !tool->json)
@@ -157,6 +164,7 @@ json_t *parameters_of_probe(const struct tool *tool, const char *server, struct 
 
 int run_probe(struct tool *tool)
 {
+        /* An address has its servers looked up first. */
         if (strchr(tool_word(tool, 0), '@'))
                 return run_probe_address(tool);
         struct cause cause = { 0 };

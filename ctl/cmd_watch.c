@@ -12,6 +12,7 @@
 
 #define UNIT "emailsecd"
 
+/* An option that may be given several times, as a list; absent where it was not, which means all. */
 static void put_values(json_t *parameters, const char *key, const struct tool *tool, const char *option)
 {
         if (!tool_has(tool, option))
@@ -23,6 +24,7 @@ static void put_values(json_t *parameters, const char *key, const struct tool *t
         json_put(parameters, key, values);
 }
 
+/* Columns of a table that has no end: the widths are fixed. */
 static void show_event(const json_t *event)
 {
         const char *name = json_text(event, "event");
@@ -45,6 +47,7 @@ static int hear_event(struct tool *tool, const json_t *answer, void *arg)
         scoped(scoped_free) char *text = tool->json ? json_shown(event, JSON_COMPACT) : NULL;
         if (!tool->json)
                 show_event(event);
+        /* A reader that has gone ends the stream: nothing would be heard any more. */
         else if (!text || puts(text) == EOF)
                 return EXIT_FAILED;
         if (fflush(stdout))
@@ -52,6 +55,8 @@ static int hear_event(struct tool *tool, const json_t *answer, void *arg)
         return subscriber ? subscriber_hear(subscriber, event) : EXIT_DONE;
 }
 
+/* Under a name the daemon keeps what was not acknowledged and tells it again: without it a command
+ * that failed would be lost. */
 int run_monitor(struct tool *tool)
 {
         const char *name = tool_option(tool, "name"), *command = tool_option(tool, "exec");
@@ -76,6 +81,7 @@ int run_log(struct tool *tool)
         const char *name = tool_word(tool, 0), *lines = tool_option(tool, "lines"),
                    *words[14] = { "journalctl", "--unit", UNIT };
         size_t count = 3;
+        /* The name becomes a match of journalctl: nothing but a name may be put there. */
         if (name && !account_name_valid(name))
                 return tell_usage(tool, "'%s' is not the name of an account", name);
         if (lines && (!lines[0] || lines[strspn(lines, "0123456789")]))
@@ -96,6 +102,7 @@ int run_log(struct tool *tool)
                 words[count++] = "EMAILSEC_AUDIT=1"; /* with another field: both */
         if (field)
                 words[count++] = field;
+        /* The program is replaced: pager, signals and exit status are those of journalctl. */
         fflush(stdout);
         execvp("journalctl", (char *const *)(void *)words);
         struct cause cause;

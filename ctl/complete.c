@@ -168,6 +168,7 @@ static void offer_commands(const char *group, const char *prefix)
                         continue;
                 const char *word = command->words + skip;
                 char *one = copy_bytes(word, strcspn(word, " "));
+                /* What begins alike stands together in the table: a group is offered once. */
                 if (!same_text(one, before))
                         offer(prefix, one, strchr(word, ' ') ? "" : command->help);
                 free(before);
@@ -213,6 +214,7 @@ static void take_option_word(struct typed *typed, const char *word)
                 typed->options_over = true;
                 return;
         }
+        /* Candidates come from the daemon that the line being typed is for. */
         if (!strncmp(word, "--socket=", 9))
                 typed->tool.socket = word + 9;
         const struct option_rule *rule = rule_of(typed->command ? typed->command->options : NULL, word);
@@ -277,6 +279,8 @@ int run_complete(struct tool *tool)
         size_t first = tool->word_count && same_text(tool->words[0], "--") ? 1 : 0;
         if (tool->word_count <= first)
                 return EXIT_DONE;
+        /* Words before the last are read as the tool would read them; the last is the one to
+         * complete. */
         for (size_t i = first; i + 1 < tool->word_count; i++)
                 take_word(&typed, tool->words[i]);
         const char *prefix = tool->words[tool->word_count - 1];

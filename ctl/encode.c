@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+/* What one run works with; all of it is the caller's. */
 struct encoding {
         const char *all; /* the message; lines are counted from here */
         enum encode_body body;
@@ -22,6 +23,8 @@ struct flaws {
         const char *long_line, *nul, *cr, *eight;
 };
 
+/* Lines end with LF or CR LF, which do not count (RFC 5322 section 2.1.1). Of each flaw the first
+ * place is kept, for the sentence that names its line. */
 static void find_flaws(struct span text, struct flaws *out)
 {
         const char *at = text.at, *end = text.at + text.len;
@@ -42,6 +45,7 @@ static void find_flaws(struct span text, struct flaws *out)
         }
 }
 
+/* What no server takes as it is: 8BITMIME (RFC 6152) lets the high bit through, and nothing else. */
 static bool is_hard(const struct flaws *flaws)
 {
         return flaws->long_line || flaws->nul || flaws->cr;
@@ -62,6 +66,7 @@ static bool is_in_the_way(const struct encoding *e, const struct flaws *flaws, e
         return is_hard(flaws) || (flaws->eight && !as_it_is);
 }
 
+/* Counted from 1 over the whole message, as an editor does. */
 static size_t line_of(const struct encoding *e, const char *place)
 {
         size_t number = 1;
@@ -70,6 +75,7 @@ static size_t line_of(const struct encoding *e, const char *place)
         return number;
 }
 
+/* Tells the place of the gravest flaw. Always -1. */
 static int refuse(const struct encoding *e, const struct flaws *flaws, const char *why, const char *remedy)
 {
         const char *place = flaws->nul         ? flaws->nul
@@ -86,6 +92,7 @@ static int refuse(const struct encoding *e, const struct flaws *flaws, const cha
         return -1;
 }
 
+/* A signature covers the bytes as they are (RFC 1847 section 2.1): another encoding would break it. */
 static int refuse_sealed(const struct encoding *e, const struct flaws *flaws)
 {
         return refuse(e, flaws,
@@ -209,6 +216,8 @@ static int put_type(const struct encoding *e, const struct form *form, const str
             (value && buf_append(&type, value + len, field->value_len - front - len)) ||
             buf_append_text(&type, "\n"))
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "is larger than %d bytes", LIMIT_HEADER);
+        /* Put together, it is read as a field again, so that folding and checks are those of
+         * field_write(). */
         struct draft_field whole;
         size_t at = 0;
         const char *bytes = (const char *)buf_bytes(&type);
@@ -236,6 +245,9 @@ struct head {
         bool version, type, transfer; /* written already */
 };
 
+/* Of each field the first counts; a further one, or one that does not hold, is renamed. A multipart
+ * is never encoded as a whole (RFC 2045 section 6.4): where its field says so, its parts speak for
+ * themselves. */
 static int put_field(const struct encoding *e, const struct entity *entity, const struct form *form,
                      const struct draft_field *field, const char *end, struct head *head)
 {
@@ -291,11 +303,14 @@ static int put_head(const struct encoding *e, const struct entity *entity, const
                 return cause_set(e->cause, CAUSE_UNSENDABLE, "line %zu of the message's header %s",
                                  line_of(e, field.name), why);
         }
+        /* A header may end without a line end where nothing follows it. */
         if (entity->head.len && bytes[entity->head.len - 1] != '\n' && put_text(e, "\n"))
                 return -1;
         return form ? put_missing(e, form, &head, top) : 0;
 }
 
+/* The line between header and body (RFC 5322 section 2.1). A message that has none gets one only
+ * where what follows it needs one. */
 static int put_blank(const struct encoding *e, const struct entity *entity, bool needed)
 {
         if (entity->blank.len || needed)
@@ -305,6 +320,8 @@ static int put_blank(const struct encoding *e, const struct entity *entity, bool
 
 /* ---- leaves ---- */
 
+/* Replaces a charset that is missing, and a us-ascii that the bytes belie. Any other name stands:
+ * it is the author's word on bytes that prove nothing. */
 static void choose_charset(const struct entity *entity, struct form *form)
 {
         size_t len = 0;
@@ -354,6 +371,8 @@ static int put_leaf(const struct encoding *e, const struct entity *entity, bool 
 {
         struct flaws flaws;
         find_flaws(entity->body, &flaws);
+        /* binary needs BINARYMIME (RFC 3030), which is not used: such a leaf is encoded whatever
+         * its bytes are. */
         bool binary = entity->kind == ENTITY_LEAF && entity->transfer == TRANSFER_BINARY;
         bool flawed =
                 entity->kind == ENTITY_BOUND ? is_in_the_way(e, &flaws, entity->transfer) : needs(e, &flaws);
@@ -423,6 +442,8 @@ static int put_boundary(const struct encoding *e, struct parts *parts, const str
                         return -1;
                 parts->open = false;
         }
+        /* The line end before a boundary is part of it (RFC 2046 section 5.1.1): one that stood in
+         * the margin has gone with it. */
         if (!parts->open && piece->bytes.at[0] == '-' && put_text(e, "\n"))
                 return -1;
         parts->open = true;
@@ -474,6 +495,8 @@ static int put_entity(const struct encoding *e, struct span bytes, enum entity_d
                 return put_leaf(e, &entity, depth == 0);
         if (put_head(e, &entity, NULL, depth == 0) || put_blank(e, &entity, true))
                 return -1;
+        /* A message within may not be encoded as a whole (RFC 2046 section 5.2.1): what it holds
+         * is. */
         if (entity.kind == ENTITY_MESSAGE)
                 return put_entity(e, entity.body, DEFAULT_TEXT, depth + 1);
         if (!entity.sealed)
@@ -489,6 +512,8 @@ int encode_draft(const char *bytes, size_t len, enum encode_body body, struct bu
         struct encoding e = { .all = bytes, .body = body, .out = out, .cause = cause };
         if (put_entity(&e, (struct span){ bytes, len }, DEFAULT_TEXT, 0))
                 return -1;
+        /* The result is read again and compared: a message whose structure was misread is refused,
+         * never altered. */
         if (encode_proves(bytes, len, (const char *)buf_bytes(out), out->len))
                 return 0;
         (void)cause_set(cause, CAUSE_UNSENDABLE,

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* The limits of one run: a person waits for it, and hundreds of stations answer into one process. */
 enum {
         PARALLEL = 32,
         PARALLEL_MOST = 256,
@@ -57,6 +58,7 @@ bool fleet_is_meant(const struct tool *tool)
 
 /* ---- what was asked for ---- */
 
+/* The time to connect is bounded by the time to answer, and by 10 seconds at the most. */
 static int read_numbers(struct fleet *fleet)
 {
         const struct tool *tool = fleet->tool;
@@ -77,6 +79,7 @@ static int read_numbers(struct fleet *fleet)
         return EXIT_DONE;
 }
 
+/* Hosts of the command line and of the file together; a group is of the file. */
 static int read_stations(struct fleet *fleet)
 {
         const struct tool *tool = fleet->tool;
@@ -130,6 +133,7 @@ static int check_parts(const struct fleet *fleet, const char *path)
         return tell_cause(&cause);
 }
 
+/* The file is read here, once: each station gets its own part of it through standard input. */
 static int read_document(struct fleet *fleet)
 {
         const char *path = tool_word(fleet->tool, 0);
@@ -192,6 +196,8 @@ static void make_room_for_inputs(const struct fleet *fleet)
         (void)setrlimit(RLIMIT_NOFILE, &files); /* else the first that lacks one says so */
 }
 
+/* No terminal, no question (BatchMode), and "--" before the name: one that begins with a hyphen is
+ * no option. The caller frees the array; its words are borrowed. */
 static const char **ssh_words(const struct fleet *fleet, const char *station)
 {
         const char *const before[] = {
@@ -211,6 +217,7 @@ static int make_tasks(struct fleet *fleet)
         struct cause cause = { 0 };
         fleet->tasks = new_zeroed(fleet->stations.count, sizeof(*fleet->tasks));
         fleet->answers = new_zeroed(fleet->stations.count, sizeof(*fleet->answers));
+        /* -1 before any of them is opened: what fails half-way is closed by one rule. */
         for (size_t i = 0; i < fleet->stations.count; i++)
                 fleet->tasks[i].input = -1;
         if (fleet->document)
@@ -252,6 +259,8 @@ static void put_in_order(struct fleet *fleet)
                         answer->rank = fleet->view->rank(answer);
                 worst = answer->rank > worst ? answer->rank : worst;
         }
+        /* Few ranks and many stations: one pass for each rank that occurs keeps the order they were
+         * named in. */
         for (int rank = worst; placed < count;) {
                 int next = -1;
                 for (size_t i = 0; i < count; i++) {
@@ -266,6 +275,7 @@ static void put_in_order(struct fleet *fleet)
         fleet->answers = sorted;
 }
 
+/* Shortest first; the places are those in `tasks`. */
 static int by_length(const void *a, const void *b, void *tasks)
 {
         const size_t *left = a, *right = b;
@@ -354,11 +364,13 @@ static int run(struct fleet *fleet, int argc, char **argv)
                 .tick = show_progress,
                 .ctx = fleet,
         };
+        /* A child would write what is held here once more. */
         fflush(stdout);
         int stopped = fleet_run(&order, fleet->tasks, fleet->stations.count);
         term_progress_end();
         take_answers(fleet);
         show_all(fleet);
+        /* As a shell reports a program that a signal has ended. */
         return stopped ? 128 + stopped : fleet_exit(fleet->answers, fleet->stations.count);
 }
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+/* Of ssh itself (ssh(1), EXIT STATUS), and of the shell over there. */
 enum { SSH_FAILED = 255, NOT_EXECUTABLE = 126, NO_COMMAND = 127 };
 
 /* ---- why ssh did not get there ---- */
@@ -40,6 +41,7 @@ static const struct {
         { "Broken pipe", "the connection was cut", "emailsecctl -H NAME status" },
 };
 
+/* Of ssh it is the last line that says why; what comes before are banners. The caller frees. */
 static char *last_line(const char *text)
 {
         size_t len = strlen(text);
@@ -60,6 +62,7 @@ static void put_remedy(struct cause *cause, const char *remedy, const char *stat
                 cause_remedy(cause, "%s", remedy);
 }
 
+/* No answer of the station at all. What no row knows is told in ssh's own words. */
 static void not_reached(struct fleet_answer *answer, const char *words)
 {
         answer->exit = EXIT_NO_DAEMON;
@@ -87,6 +90,7 @@ static char *line_after(const char *text, const char *start)
         return NULL;
 }
 
+/* The tool over there tells failures as this one does: its sentence and its remedy are taken over. */
 static void refused(struct fleet_answer *answer, int status, const char *words)
 {
         static const struct {
@@ -103,6 +107,7 @@ static void refused(struct fleet_answer *answer, int status, const char *words)
         scoped(scoped_free) char *last = last_line(words);
         for (size_t i = 0; i < count_of(codes); i++)
                 code = codes[i].status == status ? codes[i].code : code;
+        /* A status above those of the tool is not of the tool: a shell or a signal. */
         answer->exit = status <= EXIT_DENIED ? status : EXIT_FAILED;
         if (status == EXIT_USAGE) { /* the same command line was understood here */
                 (void)cause_set(&answer->cause, code, "the tool there does not take this command: %s",
@@ -122,6 +127,7 @@ static void refused(struct fleet_answer *answer, int status, const char *words)
                 cause_remedy(&answer->cause, "emailsecctl -H %s status", answer->station);
 }
 
+/* 127 is the shell's word for a command that is not there, 126 for one it may not run. */
 static void no_tool(struct fleet_answer *answer, int status)
 {
         answer->exit = EXIT_NO_DAEMON;
@@ -130,6 +136,7 @@ static void no_tool(struct fleet_answer *answer, int status)
         cause_remedy(&answer->cause, "on that machine: apt install emailsecctl");
 }
 
+/* The first 80 bytes are enough to know a banner by. */
 static void no_answer(struct fleet_answer *answer, const char *words)
 {
         scoped(scoped_free) char *first =
@@ -149,6 +156,7 @@ void fleet_answer_is_none(struct fleet_answer *answer)
 
 /* ---- the end of a run ---- */
 
+/* An answer may come along with a status of 1: "there are problems" is an answer. */
 static void take_json(struct fleet_answer *answer, const struct fleet_task *task, const char *out,
                       const char *err)
 {
@@ -182,6 +190,8 @@ static bool has_more_values(const struct buf *out, size_t *values)
         return false;
 }
 
+/* By the status first: output that comes before a failure of ssh is not of the tool. `values` is
+ * what all answers together may still take. */
 static void take_ended(struct fleet_answer *answer, const struct fleet_task *task, bool json, size_t *values)
 {
         scoped(scoped_free) char *out = copy_bytes((const char *)buf_bytes(&task->out), task->out.len);
@@ -253,6 +263,7 @@ void fleet_answer_done(struct fleet_answer *answer)
         free(answer->notes);
 }
 
+/* What hides most goes first: a station that was not reached may have any trouble. */
 int fleet_exit(const struct fleet_answer *answers, size_t count)
 {
         static const int worst[] = { EXIT_NO_DAEMON, EXIT_DENIED, EXIT_USAGE };
@@ -266,6 +277,7 @@ int fleet_exit(const struct fleet_answer *answers, size_t count)
         return found;
 }
 
+/* In the form of the interface, with null where a station has no result or no error. */
 json_t *fleet_answers_json(const struct fleet_answer *answers, size_t count)
 {
         json_t *list = json_array();

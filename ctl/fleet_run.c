@@ -16,9 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* TICK_MS between two lines of progress; MOST_ERRORS bytes of standard error, of which the last
+ * line counts; FDS that are polled for each child. */
 enum { TICK_MS = 1000, MOST_ERRORS = 64 * 1024, PIECE = 64 * 1024, FDS = 3 };
 enum { PIECES = 16 }; /* in one turn: one that never ceases to print holds up nobody */
 
+/* The handler sets it and no more: the loop looks at it between two waits. */
 static volatile sig_atomic_t signalled;
 
 static void heard_signal(int number)
@@ -64,6 +67,8 @@ static void close_pair(int pair[2])
 
 static int start(struct fleet_task *task, const struct fleet_order *order)
 {
+        /* `fault` closes at exec (O_CLOEXEC): a reader that gets nothing knows that the program
+         * runs. */
         int out[2] = { -1, -1 }, err[2] = { -1, -1 }, fault[2] = { -1, -1 };
         scoped(scoped_close) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         pid_t pid = -1;
@@ -91,6 +96,7 @@ static int start(struct fleet_task *task, const struct fleet_order *order)
         }
         close_fd(&out[1]);
         close_fd(&err[1]);
+        /* Only this side: the flag of the other would be the child's. */
         (void)fcntl(out[0], F_SETFL, O_NONBLOCK);
         (void)fcntl(err[0], F_SETFL, O_NONBLOCK);
         task->pid = pid;
@@ -123,6 +129,8 @@ static bool take_output(int *fd, struct buf *to, bool rest_is_dropped)
         return true;
 }
 
+/* Ends a task: what is left in its pipes, its process and its descriptors. The group is killed, as
+ * ssh may have started helpers; output that is not to be used is given back at once. */
 static void finish(struct fleet_task *task, enum fleet_end end)
 {
         int status = 0;
@@ -175,6 +183,7 @@ static void tick(const struct fleet_state *run)
                 run->order->tick(run->order->ctx, &now);
 }
 
+/* As many side by side as were asked for; one that cannot be started has ended. */
 static void start_more(struct fleet_state *run)
 {
         while (run->next < run->count && run->running_count < run->order->parallel) {
@@ -186,6 +195,7 @@ static void start_more(struct fleet_state *run)
         }
 }
 
+/* The output is read before the end is looked at: a child that has ended may have written more. */
 /* Whether it goes on, after a wait. */
 static enum fleet_end look_at(struct fleet_task *task, const struct pollfd *fds, int64_t now)
 {
@@ -257,6 +267,7 @@ static void wait_once(struct fleet_state *run)
         run->running_count = kept;
 }
 
+/* All are killed before any is waited for: the wait is that of the slowest, not the sum. */
 static void stop_all(struct fleet_state *run)
 {
         for (size_t i = 0; i < run->running_count; i++)
@@ -269,6 +280,7 @@ static void stop_all(struct fleet_state *run)
 
 int fleet_run(const struct fleet_order *order, struct fleet_task *tasks, size_t count)
 {
+        /* SIGHUP as well: where the terminal goes, so do the children. */
         static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
         struct sigaction before[count_of(numbers)], action = { .sa_handler = heard_signal };
         struct fleet_state run = { .order = order, .tasks = tasks, .count = count };

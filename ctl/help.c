@@ -32,6 +32,7 @@ bool arg_pattern_next(const char **at, struct arg_pattern *out)
         return true;
 }
 
+/* The word behind the group, or the first where no group is meant; NULL: the command is not in it. */
 const char *command_word(const struct command *command, const char *group, size_t *len)
 {
         const char *word = command->words;
@@ -45,6 +46,8 @@ const char *command_word(const struct command *command, const char *group, size_
         return word;
 }
 
+/* On a wide terminal 100 columns: longer lines are hard to read. A label that is too long has a
+ * line of its own. */
 static void print_row(const char *left, const char *help)
 {
         size_t width = term_width() < 120 ? term_width() : 100,
@@ -124,6 +127,7 @@ static char *default_words(const struct property *p)
         return text_of("else %lld", (long long)p->number);
 }
 
+/* Letter, name and value stand as they are typed. */
 static void print_options(const char *title, const struct option_rule *rules)
 {
         if (!rules || !rules->name)
@@ -169,6 +173,7 @@ int help_group(const char *group)
         return EXIT_DONE;
 }
 
+/* Values and default are read off the row, so that help and daemon cannot differ. */
 static void print_property(const struct property *p)
 {
         static const char *const kinds[] = {
@@ -201,6 +206,7 @@ int help_command(const struct command *command)
         return EXIT_DONE;
 }
 
+/* Two words, one, a group: the longest that is known is explained. */
 int run_help(struct tool *tool)
 {
         const char *first = tool_word(tool, 0), *second = tool_word(tool, 1);

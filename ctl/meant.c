@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+/* More would be a list to read rather than an answer. */
 #define MOST_OFFERED 3
 
 /* Words of other programs, and the command that does that here. `group`: within that group only; NULL: as the
@@ -266,12 +267,15 @@ static bool by_table(const char *group, const char *word, char **out)
 {
         for (size_t i = 0; i < count_of(others); i++) {
                 const struct other_word *other = &others[i];
+                /* "" in a row stands for any group: what it means is taken where that group has such a
+                 * command. */
                 bool any = other->group && !other->group[0];
                 bool here = !other->group ? !group : group && (any || same_text(other->group, group));
                 if (!here || !same_text(other->word, word))
                         continue;
                 scoped(scoped_free) char *words =
                         group ? text_of("%s %s", group, other->meant) : copy_text(other->meant);
+                /* A row for any group may not fit this one. */
                 if (any && !command_named(words)) /* this group has none of these */
                         continue;
                 *out = take(words);
@@ -330,6 +334,7 @@ static char *by_spelling(const char *group, const char *word)
         return group ? text_of("%s %s", group, best) : copy_text(best);
 }
 
+/* What was written down goes before what is spelled alike: "rm" is near "run" and means delete. */
 char *command_near(const char *group, const char *word)
 {
         char *meant = NULL;
@@ -353,6 +358,8 @@ int command_unknown(struct tool *tool, const char *group, const char *word)
                     : tell_usage(tool, "there is no command '%s%s%s'", group, space, word);
 }
 
+/* A name of others first, among the command's own options, then the general ones; only then by
+ * spelling. */
 static const char *nearest_option(const struct option_rule *own, const char *name)
 {
         struct nearest nearest = { 0 };

@@ -28,6 +28,8 @@ GByteArray *with_crlf(const char *text, size_t len)
         return out;
 }
 
+/* A NUL or a lone CR can only travel as base64 (RFC 2045 section 2.8). Other text stays readable as
+ * quoted-printable until two thirds of it are odd: then base64 is shorter. */
 GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
 {
         size_t odd = 0, line = 0, longest = 0;
@@ -60,6 +62,8 @@ void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encodi
         set_stream(part, stream, encoding);
 }
 
+/* UTF-8 that is valid is UTF-8: other charsets hardly ever pass for it. Anything else is called
+ * iso-8859-1, in which every byte is a character. */
 static const char *charset_of(const guint8 *bytes, size_t len)
 {
         for (size_t i = 0; i < len; i++)

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define AT(field) offsetof(struct tool, field)
+/* In the order of help. `value` NULL: a flag, a bool at the offset; else a text there, borrowed
+ * from argv. */
 const struct option_rule general_options[] = {
         { "socket", 0, "PATH", "the daemon's socket (else $EMAILSEC_SOCKET)", AT(socket) },
         { "host", 'H', "[USER@]HOST,...", "run it there, over ssh; at several side by side", AT(host) },
@@ -70,6 +72,7 @@ static void keep_option(struct tool *tool, const struct option_rule *rule, const
 {
         if (is_general(rule)) {
                 char *place = (char *)tool + rule->offset;
+                /* Given several times: all count, and the last one is what a single host means. */
                 if (rule->offset == AT(host)) {
                         tool->host_list = new_resized(tool->host_list, tool->host_list_count + 1,
                                                       sizeof(*tool->host_list));
@@ -94,6 +97,7 @@ static void drop_host_words(struct reading *r, const struct option_rule *rule, i
                         r->argv[r->next - i] = NULL;
 }
 
+/* An option of the command goes before a general one of the same name. */
 static int read_long(struct reading *r, const char *arg)
 {
         const char *equals = strchr(arg, '=');
@@ -117,6 +121,8 @@ static int read_long(struct reading *r, const char *arg)
         return 0;
 }
 
+/* Letters stand together up to the first that takes a value: the rest of the word, or the next
+ * word. */
 static int read_short(struct reading *r, const char *letters)
 {
         for (; *letters; letters++) {
@@ -139,6 +145,8 @@ static int read_short(struct reading *r, const char *letters)
         return 0;
 }
 
+/* Words make up the command until one is known: a single word, or a group and a second one. All
+ * that follow are arguments. */
 static int read_word(struct reading *r, const char *word)
 {
         struct tool *tool = r->tool;
@@ -173,6 +181,7 @@ static bool matches_choice(const char *choices, const char *word)
         return false;
 }
 
+/* How many words there are, and which of a choice; what they mean is judged by the daemon. */
 static int check_words(const struct tool *tool)
 {
         const char *at = tool->command->args;
@@ -194,6 +203,7 @@ static int check_words(const struct tool *tool)
 static int read_next(struct reading *r)
 {
         const char *arg = r->argv[r->next++];
+        /* The sendmail form and completion read their own words. */
         bool raw = r->tool->command && (r->tool->command->flags & COMMAND_RAW);
         if (raw || r->words_only || arg[0] != '-' || !arg[1])
                 return read_word(r, arg);
@@ -213,6 +223,7 @@ int options_parse(struct tool *tool, int argc, char **argv)
                 if (status)
                         return status;
         }
+        /* Asked for help, a line need not be complete. */
         if (tool->help || tool->version)
                 return 0;
         if (!tool->command && tool->group)
@@ -224,6 +235,7 @@ int options_parse(struct tool *tool, int argc, char **argv)
         return tool->command->flags & COMMAND_RAW ? 0 : check_words(tool);
 }
 
+/* Between single quotes a shell takes all as it is; one of them within becomes four characters. */
 char *shell_quoted(const char *word)
 {
         char *out = new_zeroed(1, 4 * strlen(word) + 3);
@@ -288,6 +300,8 @@ int options_run_remote(struct tool *tool, int argc, char **argv)
 {
         if (tool->host[0] == '-' || !tool->host[0])
                 return tell_usage(tool, "'%s' is not a host", tool->host);
+        /* A terminal over there only where both ends here are one: it would change line ends in
+         * what is piped, and mix standard error in. */
         bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
         scoped(scoped_free) const char **out = new_zeroed((size_t)argc + 6, sizeof(*out));
         scoped(scoped_free) char **quoted = new_zeroed((size_t)argc + 1, sizeof(*quoted));
@@ -295,6 +309,7 @@ int options_run_remote(struct tool *tool, int argc, char **argv)
         out[count++] = "ssh";
         if (terminal)
                 out[count++] = "-t";
+        /* The name was looked at, and still ends the options. */
         out[count++] = "--";
         out[count++] = tool->host;
         out[count++] = "emailsecctl";

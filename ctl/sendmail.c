@@ -15,6 +15,7 @@
 #include <strings.h>
 #include <sysexits.h>
 
+/* NOTHING is what newaliases and -I ask for: there is nothing to rebuild here. */
 enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_SMTP, MODE_REFUSED };
 
 struct form {
@@ -111,8 +112,12 @@ static void take_nothing_to_do(struct form *form, const char *value)
         form->mode = MODE_NOTHING;
 }
 
+/* ALONE: other letters may follow in the word. ATTACHED: the rest of the word, which may be empty.
+ * WITH_VALUE: the rest of the word, or else the next one. */
 enum option_shape { ALONE, ATTACHED, WITH_VALUE };
 
+/* Options that the sendmail of others has are taken and left without effect: a caller must not lose
+ * its mail by one that means nothing here. A letter that nobody has is refused. */
 static const struct {
         char letter;
         enum option_shape shape;
@@ -181,6 +186,8 @@ static int read_option_word(struct form *form, const char *letters)
         return EX_OK;
 }
 
+/* Says it, and gives the status of sysexits.h. Callers keep the mail at EX_TEMPFAIL and try again:
+ * that is for what passes by itself, all else would be tried for ever. */
 static int told(const struct cause *cause)
 {
         static const struct {
@@ -195,6 +202,7 @@ static int told(const struct cause *cause)
                 { CAUSE_UNSENDABLE, EX_DATAERR },  { CAUSE_INVALID, EX_DATAERR },
         };
         (void)tell_cause(cause);
+        /* The message is well, and no account takes it: the station is to be mended. */
         if (same_text(cause->property, "account"))
                 return EX_CONFIG;
         for (size_t i = 0; i < count_of(statuses); i++)
@@ -203,6 +211,7 @@ static int told(const struct cause *cause)
         return EX_UNAVAILABLE;
 }
 
+/* There is one status for all: the first failure decides. */
 static int told_first(const struct causes *failures)
 {
         return told(&failures->items[0]);
@@ -250,6 +259,8 @@ static void tell_bad_recipients(const struct causes *bad)
                 submission_tell_left_out("sendmail", bad->items[i].text);
 }
 
+/* One good recipient is enough: mail of cron or smartd goes to those it can reach, the others are
+ * told. Where none is good, the first that is not decides the status. */
 static int find_recipients(struct form *form, struct tool_submission *submission)
 {
         scoped(causes_free) struct causes bad = { 0 };
@@ -298,6 +309,8 @@ static int find_sender(struct form *form, struct tool_submission *submission, ch
         scoped(causes_free) struct causes bad = { 0 };
         if (!form->sender)
                 return EX_OK;
+        /* The null reverse-path (RFC 5321 section 4.5.5) is an empty text, which is not the same as
+         * none. */
         if (!form->sender[0] || same_text(form->sender, "<>")) {
                 *out = copy_text("");
         } else {
@@ -318,6 +331,8 @@ static int hand_over(struct form *form, struct tool_submission *submission)
         return submission_send(form->tool, submission, NULL, &failures) ? told_first(&failures) : EX_OK;
 }
 
+/* Each step runs while all before it went well. `sender` is declared before the submission that
+ * points to it, so that it is freed after it. */
 static int send_input(struct form *form)
 {
         struct cause cause = { 0 };
@@ -382,6 +397,7 @@ static int read_words(struct form *form)
 
 int run_sendmail(struct tool *tool)
 {
+        /* Any word may be a recipient: there is room for all of them. */
         scoped(scoped_free) const char **recipients = new_zeroed(tool->word_count + 1, sizeof(*recipients));
         struct form form = { .tool = tool, .recipients = recipients };
         const char *first = tool_word(tool, 0);

@@ -47,6 +47,7 @@ size_t json_count(const json_t *rows, const char *path, const char *word)
         return count;
 }
 
+/* "a, b, c"; the caller frees. Items are escaped one by one, so that the whole is printable. */
 static char *joined_words(const json_t *array)
 {
         char *out = copy_text("");
@@ -58,6 +59,7 @@ static char *joined_words(const json_t *array)
         return out;
 }
 
+/* What has no words of its own (objects, numbers), as JSON on one line; the caller frees. */
 static char *compact(const json_t *value)
 {
         scoped(scoped_free) char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -88,6 +90,7 @@ char *json_words(const json_t *value)
 
 void show_json(const json_t *value)
 {
+        /* Indented for a person; in a pipe a value is one line, for tools that read lines. */
         size_t flags = term_output() ? JSON_INDENT(2) : JSON_COMPACT;
         scoped(scoped_free) char *text = json_shown(value, flags | JSON_ENCODE_ANY);
         if (text)
@@ -100,6 +103,8 @@ enum tint tint_of(const char *word)
         static const struct {
                 const char *word;
                 enum tint tint;
+        /* The words of accounts, messages, challenges and steps alike: one word has one colour
+         * everywhere. */
         } tints[] = {
                 { "ok", TINT_GOOD },          { "sent", TINT_GOOD },      { "approved", TINT_GOOD },
                 { "imported", TINT_GOOD },    { "down", TINT_WAIT },      { "connecting", TINT_WAIT },
@@ -126,6 +131,8 @@ char *text_cut(const char *text, size_t width)
         if (width <= mark_width)
                 return copy_bytes("...", width < 3 ? width : 3);
         size_t len = 0;
+        /* Cut between characters and counted in columns: a wide character takes two, a combining
+         * one none. */
         for (size_t used = 0; text[len];) {
                 uint32_t point = 0;
                 size_t bytes = utf8_character(text + len, strlen(text + len), &point);
@@ -142,6 +149,7 @@ char *text_cut(const char *text, size_t width)
 
 char *date_words(const json_t *value)
 {
+        /* The local time of whoever looks; what is no time is shown as it came. */
         time_t time = 0;
         struct tm local = { 0 };
         char out[32];
@@ -201,6 +209,9 @@ void sheet_title(const char *title)
         printf("%s%s%s\n", term_tint(TINT_STRONG), title, term_plain());
 }
 
+/* Wraps between words at `width` and goes on at `column`. Without a terminal, or where fewer than
+ * 20 columns are left, lines stay whole. A word that is too long is not cut: it may be a command to
+ * copy. */
 static void write_prose(FILE *to, size_t width, size_t column, const char *text)
 {
         size_t room = width != SIZE_MAX && width > column + 20 ? width - column : SIZE_MAX, used = 0;
@@ -232,6 +243,8 @@ void show_prose_of_failure(size_t column, const char *text)
 
 void sheet_text(const char *label, const char *text)
 {
+        /* Each line is escaped by itself, so that the line ends that reach the terminal are those
+         * made here. */
         for (const char *line = text; line;) {
                 size_t len = strcspn(line, "\n");
                 scoped(scoped_free) char *raw = copy_bytes(line, len);
@@ -257,6 +270,8 @@ void sheet_value(const char *label, const json_t *object, const char *path)
 {
         const json_t *value = json_at(object, path);
         const char *text = json_string_value(value);
+        /* A time is told by its form (RFC 3339, UTC, as the daemon writes it): the caller does not
+         * know what a field holds. */
         bool time =
                 text && strlen(text) == strlen("2026-11-23T18:51:00Z") && text[10] == 'T' && text[19] == 'Z';
         if (!value || json_is_null(value))
@@ -281,6 +296,7 @@ void show_advice(enum tint tint, const char *text, const char *remedy)
 
 void show_done(const struct tool *tool, const char *format, ...)
 {
+        /* Success is a sentence for people only: for programs the reply or the exit status says it. */
         if (tool->quiet || tool->json)
                 return;
         char text[1024];

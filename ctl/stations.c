@@ -16,6 +16,8 @@ void stations_free(struct stations *stations)
         *stations = (struct stations){ 0 };
 }
 
+/* Without scheme, user and port. A port is told from the host in a URL only: a bare IPv6 address
+ * has colons of its own. */
 char *station_host(const char *name)
 {
         const char *from = strncmp(name, "ssh://", 6) == 0 ? name + 6 : name;
@@ -56,6 +58,8 @@ static int add(struct stations *stations, const char *name, struct cause *cause)
                 return 0;
         if (stations->count == STATIONS_MOST)
                 return cause_set(cause, CAUSE_TOO_LARGE, "these are more than %d hosts", STATIONS_MOST);
+        /* At 0 and at each power of two there is made room for twice as many: thousands of hosts
+         * cost a few copies. */
         if ((stations->count & (stations->count - 1)) == 0)
                 stations->names =
                         new_resized(stations->names, 2 * stations->count + 1, sizeof(*stations->names));
@@ -135,6 +139,7 @@ static int read_line(struct reading *reading, char *line, struct cause *cause)
         return 0;
 }
 
+/* A group that is misspelled would be a run at fewer hosts than were meant. */
 static int check_groups(const struct reading *reading, const char *path, struct cause *cause)
 {
         for (const char *at = reading->groups; at && *at;) {
@@ -159,6 +164,7 @@ static int read_lines(struct reading *reading, FILE *file, const char *path, str
         ssize_t len;
         while ((len = getline(&line, &size, file)) >= 0) {
                 number++;
+                /* A NUL would end the text, and the rest of such a line would be lost unseen. */
                 if (strlen(line) != (size_t)len || len > 4096)
                         return cause_set(cause, CAUSE_INVALID, "%s, line %zu: not a line of text", path,
                                          number);

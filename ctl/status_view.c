@@ -256,6 +256,7 @@ static void show_line(const json_t *account, size_t width)
 
 static size_t name_width(const json_t *accounts)
 {
+        /* One long name does not push all the others aside. */
         size_t width = 8;
         for (size_t i = 0; i < json_array_size(accounts); i++) {
                 size_t len = strlen(json_text(json_array_get(accounts, i), "name"));
@@ -352,6 +353,8 @@ struct advice {
         struct names names;
 };
 
+/* Advice for several accounts that differs by their name alone is given once, with all of the
+ * names. */
 static void add_advice(struct advice *all, size_t *count, const json_t *status, const char *text)
 {
         const char *name = "", *own = advice_of_account(status, text, &name);
@@ -388,6 +391,7 @@ static void show_all_advice(const json_t *status)
         }
         if (count)
                 puts("\nTo do:");
+        /* A station with a hundred faults has few causes: more lines would hide the first ones. */
         for (size_t i = 0; i < count; i++) {
                 if (i < MOST_ADVICE)
                         print_advice(&all[i]);

@@ -123,12 +123,15 @@ int submission_encode(struct tool_submission *submission, struct cause *cause)
         scoped(buf_free) struct buf encoded = BUF_WITH_MAX(LIMIT_DRAFT);
         if (encode_draft(bytes, text->len, submission->body, &encoded, cause))
                 return -1;
+        /* The old text goes at the end of the scope. */
         struct buf old = *text;
         *text = encoded;
         encoded = old;
         return 0;
 }
 
+/* In memory: a file would have a place, rights and a life after a crash to look after.
+ * MFD_ALLOW_SEALING for seal(). */
 static int make_place(struct tool_submission *submission, struct cause *cause)
 {
         submission->made = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -153,6 +156,7 @@ static int seal(struct tool_submission *submission, struct cause *cause)
         const struct buf *draft = &submission->draft;
         if (submission->made < 0 && make_place(submission, cause))
                 return -1;
+        /* Read from its beginning: the offset is that of the open file, which the daemon shares. */
         if (tool_write(submission->made, buf_bytes(draft), draft->len) ||
             fcntl(submission->made, F_ADD_SEALS, seals) || lseek(submission->made, 0, SEEK_SET))
                 return cause_errno(cause, errno, "memory for the message");
@@ -222,6 +226,7 @@ static void note_author(struct tool_submission *submission)
                 submission->author = copy_bytes(from + at, len);
 }
 
+/* Recipients that only the daemon could refuse, as by the rules of the account. */
 static void tell_refused(const struct tool_submission *submission, const json_t *answer)
 {
         size_t index;
@@ -259,6 +264,7 @@ int submission_send(struct tool *tool, struct tool_submission *submission, json_
         parameter_text(parameters, "ret", submission->ret);
         parameter_text(parameters, "envelopeId", submission->envelope_id);
         json_put(parameters, "recipients", take(submission->recipients));
+        /* The first descriptor that comes along with the call. */
         json_put(parameters, "descriptor", json_integer(0));
         struct tool_call call = { .method = EMAIL("Submit"),
                                   .parameters = parameters,

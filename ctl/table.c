@@ -62,6 +62,7 @@ static bool is_last(const struct listing *l, size_t c)
         return true;
 }
 
+/* Nothing stands behind the last column: no blanks are left in what is copied or piped. */
 static void print_padded(const struct listing *l, size_t c, const char *text, enum tint tint)
 {
         if (is_below(l, c))
@@ -85,6 +86,7 @@ static void print_header(const struct listing *l)
 static void measure(struct listing *l, char *const *cells, size_t rows)
 {
         bool foldable = false;
+        /* The widest cell so far: the rows of earlier pages stand already. */
         for (size_t c = 0; c < l->column_count; c++) {
                 size_t title = l->tool->no_legend ? 0 : strlen(l->columns[c].title);
                 foldable = foldable || l->columns[c].flags & COLUMN_BELOW;
@@ -96,8 +98,10 @@ static void measure(struct listing *l, char *const *cells, size_t rows)
                                 l->widths[c] = width;
                 }
         }
+        /* A pipe gets whole cells: no width is known that they should fit. */
         if (!term_output())
                 return;
+        /* Decided by the first page: a table does not change its form half-way. */
         if (l->shown == 0)
                 l->folded = foldable && total_width(l) > term_width();
         fit_widths(l);
@@ -143,6 +147,7 @@ static void table_page(struct listing *l, const json_t *rows)
         free(cells);
 }
 
+/* One array over all pages: the first row opens it, listing_end() closes it. */
 static void json_page(const struct listing *l, const json_t *rows)
 {
         size_t flags = term_output() ? JSON_INDENT(2) : JSON_COMPACT;

@@ -12,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* As term_init() found it; of these only the size of the window changes while the tool runs. */
 static struct {
         bool output, input, utf8, colour, progress, dumb;
         size_t width, rows;
         pid_t pager;
 } term;
 
+/* COLUMNS wins over the terminal, as in other programs. Below 20 columns nothing can be laid out. */
 static size_t columns_of(int fd)
 {
         const char *given = getenv("COLUMNS");
@@ -28,6 +30,8 @@ static size_t columns_of(int fd)
         return columns >= 20 ? columns : 80;
 }
 
+/* Again whenever the window has changed. Without a terminal a line has no limit: what reads a pipe
+ * gets values whole. */
 void term_measure(void)
 {
         struct winsize size = { 0 };
@@ -40,6 +44,7 @@ void term_init(void)
 {
         const char *name = getenv("TERM");
         const char *no_colour = getenv("NO_COLOR");
+        /* Of the locale the character set only: numbers are written the same everywhere. */
         (void)setlocale(LC_CTYPE, "");
         term.utf8 = same_text(nl_langinfo(CODESET), "UTF-8");
         term.output = isatty(STDOUT_FILENO);
@@ -98,6 +103,9 @@ const char *term_plain(void)
         return term.colour ? "\033[0m" : "";
 }
 
+/* The child. PAGER is a command for the shell, as for man and git. LESS is set where the person has
+ * none: to leave at once when all fits (F), let colours through (R), cut long lines (S) and keep
+ * the screen (X). A pager of root starts no shell and no editor. */
 static void be_the_pager(int from)
 {
         const char *pager = getenv("PAGER");
@@ -118,9 +126,12 @@ void term_pager_open(const struct tool *tool)
 {
         const char *pager = getenv("PAGER");
         int ends[2];
+        /* None where nobody could page: no terminal, or one that cannot move its cursor;
+         * --no-pager; a PAGER that is empty or cat; one that runs already. */
         if (!term.output || (term.dumb && !pager) || tool->no_pager || term.pager ||
             (pager && (!pager[0] || same_text(pager, "cat"))))
                 return;
+        /* What stdio holds must not be written by both processes. */
         fflush(stdout);
         if (pipe(ends))
                 return;
@@ -129,6 +140,7 @@ void term_pager_open(const struct tool *tool)
                 close(ends[1]);
                 be_the_pager(ends[0]);
         }
+        /* Without a child the output goes where it went. */
         close(ends[0]);
         if (child > 0 && dup2(ends[1], STDOUT_FILENO) >= 0)
                 term.pager = child;
@@ -139,6 +151,8 @@ void term_pager_close(void)
 {
         if (!term.pager)
                 return;
+        /* The pager ends when its input has and the person leaves it. Who exits before lets the
+         * shell write into its screen. */
         fflush(stdout);
         close(STDOUT_FILENO);
         (void)waitpid(term.pager, NULL, 0);
@@ -160,6 +174,7 @@ printf_like(1, 0) static void put_line(const char *format, va_list args)
         fprintf(stderr, "\r\033[K%s", safe);
 }
 
+/* One line that the next replaces; on standard error, so that a file or pipe gets the result alone. */
 void term_progress(const struct tool *tool, const char *format, ...)
 {
         if (!is_watched(tool))

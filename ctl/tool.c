@@ -22,6 +22,7 @@ const char *tool_next_option(const struct tool *tool, const char *name, size_t *
         return NULL;
 }
 
+/* The last one counts, as for most programs: an alias may give one that the person overrides. */
 const char *tool_option(const struct tool *tool, const char *name)
 {
         const char *last = NULL;
@@ -45,6 +46,7 @@ void tool_done(struct tool *tool)
         *tool = (struct tool){ 0 };
 }
 
+/* All of it, whatever a pipe takes at once. */
 int tool_write(int fd, const void *bytes, size_t len)
 {
         for (size_t at = 0; at < len;) {
@@ -58,6 +60,7 @@ int tool_write(int fd, const void *bytes, size_t len)
 
 int tell_cause(const struct cause *cause)
 {
+        /* What was printed so far goes before: both may be the same terminal. */
         fflush(stdout);
         scoped(scoped_free) char *text = printable_text(cause->text);
         scoped(scoped_free) char *remedy = printable_text(cause_remedy_of(cause));
@@ -77,6 +80,7 @@ int tell_cause(const struct cause *cause)
 int tell_causes(const struct causes *causes)
 {
         int status = EXIT_FAILED;
+        /* All are told, and the first decides the status: it is the one to mend first. */
         for (size_t i = causes->count; i-- > 0;)
                 status = cause_kind(causes->items[i].code)->exit_status;
         for (size_t i = 0; i < causes->count; i++)

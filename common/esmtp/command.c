@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <strings.h>
 
+/* Of a domain (RFC 5321 section 4.5.3.1.2). */
 enum { HELLO_MOST = 255 };
 
 enum {
@@ -12,6 +13,8 @@ enum {
         COUNTS = 2, /* among commands without a message */
 };
 
+/* The name is what the client claims to be: it is kept, and nothing is decided by it. A greeting in
+ * the midst of a transaction ends that (RFC 5321 section 4.1.4). */
 static bool take_hello(struct esmtp *esmtp, const char *name)
 {
         for (const char *c = name; *c; c++)
@@ -46,6 +49,7 @@ static void on_ehlo(struct esmtp *esmtp, char *rest)
         int failed = buf_appendf(&esmtp->out, "250-%s\r\n", esmtp->hostname);
         for (size_t i = 0; i < count_of(always); i++)
                 failed |= buf_appendf(&esmtp->out, "250-%s\r\n", always[i]);
+        /* What would be refused now is not offered: STARTTLS under TLS, AUTH without it. */
         if (esmtp->offers_starttls && !esmtp->secure)
                 failed |= buf_appendf(&esmtp->out, "250-STARTTLS\r\n");
         if (esmtp->mechanisms && esmtp->secure)
@@ -72,6 +76,8 @@ static void on_quit(struct esmtp *esmtp, unused_arg char *rest)
         esmtp->state = STATE_OVER;
 }
 
+/* 252 neither confirms nor denies (RFC 5321 section 3.5.3): who has a mailbox is not told to
+ * anybody. */
 static void on_vrfy(struct esmtp *esmtp, char *rest)
 {
         if (rest[0])
@@ -90,6 +96,8 @@ static void on_expn(struct esmtp *esmtp, unused_arg char *rest)
         esmtp_wrong(esmtp, 502, "5.5.1", "there are no lists here");
 }
 
+/* Bytes that came in clear behind STARTTLS would be read as if they had come under TLS: somebody on
+ * the way could put in commands. That ends the session. */
 static void on_starttls(struct esmtp *esmtp, unused_arg char *rest)
 {
         if (esmtp->secure || !esmtp->offers_starttls) {
@@ -98,6 +106,7 @@ static void on_starttls(struct esmtp *esmtp, unused_arg char *rest)
         } else if (esmtp->ahead) {
                 esmtp_offended(esmtp, "5.5.0", "bytes came behind STARTTLS, ahead of TLS");
         } else {
+                /* What was said in clear is forgotten (RFC 3207 section 4.2). */
                 esmtp_reset(esmtp);
                 esmtp_reply(esmtp, 220, "2.0.0", "begin TLS");
                 esmtp_wish(esmtp, ESMTP_STARTTLS);
@@ -139,6 +148,7 @@ static bool is_another_protocol(const char *line, size_t verb)
         return false;
 }
 
+/* Verbs in any case (RFC 5321 section 2.4). */
 static const struct esmtp_command *command_named(const char *line, size_t verb)
 {
         for (size_t i = 0; i < count_of(commands); i++)
@@ -152,6 +162,7 @@ void esmtp_command(struct esmtp *esmtp, char *line)
         size_t verb = strcspn(line, " \t"), len = strlen(line);
         const struct esmtp_command *command = command_named(line, verb);
 
+        /* White space at the end is tolerated (RFC 5321 section 4.1.1). */
         while (len > verb && (line[len - 1] == ' ' || line[len - 1] == '\t'))
                 line[--len] = '\0';
         if (is_another_protocol(line, verb)) {
@@ -162,6 +173,7 @@ void esmtp_command(struct esmtp *esmtp, char *line)
                 esmtp_wrong(esmtp, 500, "5.5.2", "there is no such command");
                 return;
         }
+        /* Who never comes to a message would hold one of the few places for ever. */
         if ((command->flags & COUNTS) && ++esmtp->idle > ESMTP_IDLE_COMMANDS) {
                 esmtp_reply(esmtp, 421, "4.7.0", "%s: too many commands without a message", esmtp->hostname);
                 esmtp->offence = "too many commands without a message";
