@@ -126,6 +126,7 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
 
 const struct cause cause_none = { 0 };
 
+/* Nearly all that keep a cause have none: these share one, and memory is taken for a fault only. */
 void cause_keep(const struct cause **kept, const struct cause *cause)
 {
         struct cause *fresh = NULL;
@@ -261,6 +262,7 @@ int cause_errno(struct cause *cause, int error, const char *format, ...)
         return -1;
 }
 
+/* The front is what it is about: where both do not fit, the end is cut. */
 void cause_prefix(struct cause *cause, const char *format, ...)
 {
         if (!cause)

@@ -224,6 +224,7 @@ void mailboxes_add(const char *list, json_t *into, struct causes *bad)
         while (*list && !mailboxes_too_many(bad)) {
                 size_t len = mailbox_item(list);
                 scoped(scoped_free) char *item = copy_bytes(list, len);
+                /* The name of a group; its members are items of their own (RFC 5322 section 3.4). */
                 bool group_name = list[len] == ':';
                 if (!group_name && !is_blank_text(item))
                         add_item(item, into, bad);
@@ -254,6 +255,8 @@ char *mailboxes_replace(const char *value, char *(*other)(void *ctx, const char 
                 bool found = value[len] != ':' && mailbox_find(value, len, &at, &address_len);
                 scoped(scoped_free) char *address = copy_bytes(value + at, address_len);
                 scoped(scoped_free) char *instead = found ? other(ctx, address) : NULL;
+                /* Where several come in place of one, the first takes its name and brackets, the
+                 * others follow. */
                 size_t first = instead ? strcspn(instead, ",") : 0;
                 full |= buf_append(&out, value, instead ? at : len) < 0;
                 if (instead) {

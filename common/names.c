@@ -96,8 +96,8 @@ char *fingerprint_text(const uint8_t digest[32])
 {
         char *text = new_zeroed(3, 32);
 
+        /* 31 times three characters, then two and a NUL: 96 bytes. */
         for (size_t i = 0; i < 32; i++)
-                /* 31 times three characters, then two and a NUL: 96 bytes. */
                 (void)snprintf(text + 3 * i, 4, i < 31 ? "%02X:" : "%02X", digest[i]);
         return text;
 }

@@ -9,6 +9,7 @@ static void append(json_t *list, json_t *item)
                 abort();
 }
 
+/* Words of the interface, by which programs choose how a value is put in: they stay as they are. */
 static const char *type_name(enum property_type type)
 {
         switch (type) {

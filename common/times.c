@@ -8,6 +8,7 @@
 
 enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WEEK = 7 * DAY };
 
+/* Waits and deadlines are counted by it: they do not follow a clock that somebody sets. */
 int64_t time_monotonic_us(void)
 {
         struct timespec now = { 0 };
@@ -30,12 +31,14 @@ void time_rfc3339(time_t time, char out[32])
 {
         struct tm tm;
 
+        /* 0 stands for never, which has no text. */
         if (time == 0 || !gmtime_r(&time, &tm) || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
                 out[0] = '\0';
 }
 
 void time_rfc5322(time_t time, char out[48])
 {
+        /* Not by strftime(), which would take the names of the locale. */
         static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
         static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
@@ -125,6 +128,7 @@ int time_parse(const char *text, time_t *out, struct cause *cause)
         int offset = 0;
         bool good = take_date(&at, &tm);
 
+        /* A date alone is its midnight, UTC. */
         if (good && *at)
                 good = take_byte(&at, "Tt ") && take_clock(&at, &tm) && take_offset(&at, &offset) && !*at;
         if (!good)
@@ -160,6 +164,8 @@ static bool take_amount(const char *text, const struct unit *units, size_t count
         return false;
 }
 
+/* As servers write it in a reply: like Date, like IMAP's INTERNALDATE (RFC 9051 section 6.3.12), or
+ * with GMT. */
 static time_t time_at(const char *words)
 {
         struct tm parts = { 0 };
@@ -177,6 +183,7 @@ static time_t time_at(const char *words)
 time_t time_in_words(const char *words)
 {
         for (const char *at = words; *at; at++) {
+                /* Digits inside of a word or of a longer number begin no date. */
                 bool starts = isdigit((unsigned char)*at) && (at == words || !isalnum((unsigned char)at[-1]));
                 time_t found = starts ? time_at(at) : 0;
                 if (found > 0)
@@ -200,6 +207,7 @@ int duration_parse(const char *text, int64_t *out_seconds, struct cause *cause)
         return 0;
 }
 
+/* A unit is used from two of it on: "90 s" says more than "1 min". */
 void duration_text(int64_t seconds, char out[32])
 {
         static const struct {
@@ -276,6 +284,7 @@ void size_text(uint64_t bytes, char out[32])
                 (void)snprintf(out, 32, "%" PRIu64 " B", bytes);
                 return;
         }
+        /* From here on one decimal would be written as 1024.0. */
         for (value /= 1024; value >= 1023.95 && unit + 1 < count_of(units); value /= 1024)
                 unit++;
         (void)snprintf(out, 32, "%.1f %s", value, units[unit]);

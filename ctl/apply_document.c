@@ -12,6 +12,7 @@
 
 json_t *apply_document_read(const char *path, struct cause *cause)
 {
+        /* A name that stands twice is refused: the first of both would be lost unseen. */
         json_error_t error;
         bool input = same_text(path, "-");
         json_t *document = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
@@ -29,6 +30,7 @@ bool apply_document_has_hosts(const json_t *document)
         return json_object_get(document, "hosts") != NULL;
 }
 
+/* What a station can be told, and no more: its state is its own. */
 json_t *apply_document_account(const json_t *account)
 {
         json_t *out = json_object();
@@ -50,6 +52,8 @@ static json_t *flat_account(const json_t *account)
                                                                       : json_deep_copy(account);
 }
 
+/* A bare list is a document too; one with parts for hosts may have no accounts that are common to
+ * all. */
 json_t *apply_document_accounts(const json_t *document)
 {
         const json_t *list = json_is_object(document) ? json_object_get(document, "accounts") : document;
@@ -80,6 +84,7 @@ static void put(json_t *object, const char *key, json_t *value)
                 abort(); /* out of memory: small allocations do not fail */
 }
 
+/* By the host in lower case: keys that differ by their case alone are all parts of that host. */
 json_t *apply_document_parts(const json_t *document)
 {
         const char *key;
@@ -134,6 +139,8 @@ static void note_name(struct merging *merging, json_t *account)
                 put(merging->by_name, name, json_incref(account));
 }
 
+/* Values of the part are laid over those of the common account of that name; what has no such
+ * account is added. */
 static int merge(struct merging *merging, const json_t *part, const char *key)
 {
         scoped(scoped_json) json_t *own = apply_document_accounts(part);
@@ -174,6 +181,8 @@ static int merge_parts(struct merging *merging, const json_t *hosts, const json_
                 return 0;
         for (size_t i = 0; i < json_array_size(merging->accounts); i++)
                 note_name(merging, json_array_get(merging->accounts, i));
+        /* The part of the host first, then that of the very station (USER@HOST), which is nearer
+         * and wins. */
         if (merge_all(merging, hosts, parts, host, false) < 0)
                 return -1;
         return strcasecmp(host, station) == 0 ? 0 : merge_all(merging, hosts, parts, station, true);

@@ -43,6 +43,7 @@ int run_device_add(struct tool *tool)
         parameter_text(parameters, "account", tool_option(tool, "account"));
         parameter_text(parameters, "from", tool_option(tool, "from"));
         int status = call_daemon(tool, EMAIL("AddDevice"), parameters, &answer);
+        /* Until it has one it cannot sign in. */
         scoped(scoped_free) char *words =
                 text_of("added; it needs a password: emailsecctl device password %s", tool_word(tool, 0));
         return status ? status : tell_device(tool, answer, words);
@@ -55,6 +56,8 @@ int run_device_password(struct tool *tool)
         struct cause cause = { 0 };
         char *secret = secret_of_person(tool, "password", tool_word(tool, 0), &cause);
 
+        /* JSON holds UTF-8 only, and a password that was escaped like other texts would be another
+         * one. */
         if (secret && !utf8_valid(secret, strlen(secret))) {
                 (void)cause_set(&cause, CAUSE_INVALID, "the password is not UTF-8");
                 free_secret(take(secret));

@@ -53,6 +53,7 @@ static int read_pages(struct tool *tool, const struct inbox_filter *filter, int6
         bool ended = false;
         do {
                 scoped(scoped_json) json_t *answer = NULL;
+                /* With a filter whole pages: how many of one are meant is not known before. */
                 int64_t ask = filter->any || wanted - *shown > PAGE ? PAGE : wanted - *shown;
                 json_t *parameters = parameters_of("name", tool_word(tool, 0));
                 parameter_text(parameters, "after", after);
@@ -98,6 +99,7 @@ int run_inbox_list(struct tool *tool)
                 status = read_pages(tool, &filter, wanted, pages, &shown, &total);
         if (status)
                 return status;
+        /* Read from the newest on, shown from the oldest: the newest stand at the prompt. */
         for (size_t i = json_array_size(pages); i-- > 0;)
                 listing_page(&listing, json_array_get(pages, i));
         listing_end(&listing, total ? "No message is like that." : "Nothing was received yet.");
@@ -110,6 +112,7 @@ int run_inbox_list(struct tool *tool)
         return EXIT_DONE;
 }
 
+/* Bytes as they are, with whatever they make a terminal do: for files and programs. */
 static int copy_raw(int fd)
 {
         char piece[65536];
@@ -157,6 +160,7 @@ static void show_attachments(const struct view *view)
         }
 }
 
+/* All of it is the text of strangers: each piece is escaped. */
 static void show_view(const struct view *view)
 {
         show_field("From", view->from);
@@ -207,6 +211,8 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
         if (submission_read_all(fd, &bytes, &cause))
                 return tell_cause(&cause);
         const char *text = bytes.len ? (const char *)buf_bytes(&bytes) : "";
+        /* GMime is loaded where a field may have encoded words (RFC 2047): most mail is shown
+         * without it. */
         const struct mime_functions *mime = memmem(text, bytes.len, "=?", 2) ? mime_load(NULL) : NULL;
         view_read(text, bytes.len, mime ? mime->decode : NULL, false, &view);
         if (tool->json) {

@@ -27,6 +27,7 @@ static const char *ask_passphrase(void *ctx)
 {
         struct asking *asking = ctx;
 
+        /* Once for a file, however many of its parts have the passphrase. */
         if (asking->over)
                 return asking->passphrase;
         asking->over = true;
@@ -149,6 +150,8 @@ static int import_key(struct tool *tool)
                 cause_prefix(&cause, "%s: ", file);
                 return tell_cause(&cause);
         }
+        /* Each copy of the key is overwritten as soon as the next is made, that of the call by
+         * begin_call(). */
         char *text = base64_encode(buf_bytes(&content), content.len);
         buf_wipe(&content);
         struct tool_call call = { .method = TRUST("ImportKey"),
@@ -183,6 +186,7 @@ int run_trust_key(struct tool *tool)
         } rows[] = { { "list", list_keys, 1 }, { "import", import_key, 3 }, { "delete", delete_key, 2 } };
         size_t i = 0;
 
+        /* Other words were refused before, by check_words(): the last row needs no look. */
         while (i + 1 < count_of(rows) && !same_text(rows[i].word, tool_word(tool, 0)))
                 i++;
         if (tool->word_count > rows[i].words)

@@ -16,6 +16,7 @@
 static int ask_status(struct tool *tool, const char *name, json_t **out, struct causes *failures)
 {
         json_t *parameters = parameters_of("account", name);
+        /* A program gets them all: it has no screen to fill. */
         if (!name && (!tool->json || tool_has(tool, "check")))
                 json_put(parameters, "limit", json_integer(MOST_ACCOUNTS));
         struct tool_call call = { .method = EMAIL("GetStatus"), .parameters = parameters, .fd = -1 };
@@ -30,6 +31,8 @@ static int ask_status(struct tool *tool, const char *name, json_t **out, struct 
  * *status. */
 static json_t *status_of(struct tool *tool, struct causes *failures)
 {
+        /* These are of the first account alone, and would be taken for those of all that were
+         * named. */
         static const char *const of_the_first[] = { "totals", "heartbeatsMissing", "mailKept" };
         json_t *all = NULL;
         if (ask_status(tool, tool_word(tool, 0), &all, failures))

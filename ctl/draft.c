@@ -21,6 +21,8 @@ static size_t name_length(const char *bytes, size_t len)
         size_t n = 0;
         while (n < len && bytes[n] > ' ' && bytes[n] < 127 && bytes[n] != ':')
                 n++;
+        /* Blanks before the colon are of the obsolete syntax (RFC 5322 section 4.5), and old
+         * programs write them. */
         size_t colon = n;
         while (colon < len && (bytes[colon] == ' ' || bytes[colon] == '\t'))
                 colon++;
@@ -34,6 +36,7 @@ bool draft_next(const char *bytes, size_t len, size_t *at, struct draft_field *o
         if (!name)
                 return false;
         size_t to = from + draft_line(bytes + from, len - from);
+        /* Lines that begin with a blank go on with the field (RFC 5322 section 2.2.3). */
         while (to < len && (bytes[to] == ' ' || bytes[to] == '\t'))
                 to += draft_line(bytes + to, len - to);
         const char *colon = memchr(bytes + from + name, ':', to - from - name);
@@ -84,6 +87,7 @@ char *draft_find(const char *bytes, size_t len, const char *name)
         return NULL;
 }
 
+/* By one of these a header is known: a text may begin with "Note: ...", too. */
 static bool is_known_field(const struct draft_field *field)
 {
         static const char *const known[] = { "From",       "To",           "Cc",           "Bcc",
@@ -153,6 +157,8 @@ void draft_look(const char *bytes, size_t len, struct draft_info *out)
         if (out->blank_line)
                 out->body += draft_line(bytes + out->body, len - out->body);
         out->body_eight_bit = has_eight_bit(bytes + out->body, len - out->body);
+        /* The word anywhere is enough for a closer look: encode_draft() finds out what it means
+         * there. */
         out->binary = memmem(bytes, len, "binary", 6) || memmem(bytes, len, "BINARY", 6) ||
                       memmem(bytes, len, "Binary", 6);
         look_at_lines(bytes, len, out);
@@ -180,6 +186,8 @@ static void add_fields(const char *bytes, size_t len, const char *const names[3]
         }
 }
 
+/* A message that is resent goes to the Resent fields; its To names those who had it before (RFC
+ * 5322 section 3.6.6). */
 void draft_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad)
 {
         static const char *const resent[3] = { "Resent-To", "Resent-Cc", "Resent-Bcc" };

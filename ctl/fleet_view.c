@@ -51,6 +51,8 @@ static int rank_status(const struct fleet_answer *answer)
         return rank < status_rank("ok") ? RANK_STATUS - (int)rank : 0;
 }
 
+/* A fault that many accounts have is said once. Goes on counting beyond MOST_SAID, for the words
+ * that say how many more there are. */
 static void say(char **all, size_t *said, const char *name, const char *text)
 {
         if (!text[0] || strstr(*all, text) || ++*said > MOST_SAID)
@@ -83,6 +85,8 @@ static char *trouble_words(const json_t *result)
         return all;
 }
 
+/* The numbers of a station where it sent its own, else the sum of its accounts. `failed`: that
+ * state is meant, not those that wait. */
 static int64_t waiting_of(const json_t *result, const json_t *accounts, const char *failed)
 {
         const json_t *queue = json_at(result, "queue");
@@ -135,6 +139,7 @@ static void show_status(const struct tool *tool, const struct fleet_answer *answ
         size_t lost = 0, ill = 0;
         scoped(scoped_json) json_t *rows = json_array();
         for (size_t i = 0; i < count; i++) {
+                /* Of one that was not reached nothing is known: it is counted apart. */
                 bool failed = answers[i].cause.code != CAUSE_NONE;
                 bool trouble = !failed && status_is_ill(state_word(answers[i].result));
                 lost += failed;
@@ -178,6 +183,7 @@ static void show_audit(const struct tool *tool, const struct fleet_answer *answe
         (void)audit_show(tool, findings, true);
 }
 
+/* Worst first; a class that is not known here comes behind them all. */
 static const char *const classes[] = { "regression", "changed", "new" };
 
 static int rank_challenges(const struct fleet_answer *answer)
@@ -261,6 +267,7 @@ static void show_texts(unused_arg const struct tool *tool, const struct fleet_an
 {
         for (size_t i = 0; i < count; i++) {
                 const char *text = answers[i].text;
+                /* What was printed before a failure is shown; the failure itself is told below. */
                 if (answers[i].cause.code && !text[0])
                         continue;
                 if (!tool->no_legend)
@@ -274,6 +281,7 @@ static bool is_list(const json_t *result)
         return json_is_array(result);
 }
 
+/* A station, several accounts, or one: what `status --json` prints. */
 static bool is_status(const json_t *result)
 {
         return json_is_array(result) || json_is_array(json_object_get(result, "accounts")) ||

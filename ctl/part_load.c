@@ -10,6 +10,7 @@
 #define PKGLIBDIR "/usr/lib/emailsecd"
 #endif
 
+/* So that a build tree runs without being installed. The caller frees. */
 static char *beside_program(const char *name)
 {
         char path[4096];
@@ -21,6 +22,7 @@ static char *beside_program(const char *name)
         return slash ? text_of("%.*s/%s", (int)(slash - path), path, name) : NULL;
 }
 
+/* A table begins with its version: one of another layout is not called into. */
 static const void *table_in(void *object, const struct part *part)
 {
         void *symbol = dlsym(object, part->entry);
@@ -28,12 +30,14 @@ static const void *table_in(void *object, const struct part *part)
         int version = 0;
         if (!symbol)
                 return NULL;
+        /* C has no conversion from a pointer to data into one to a function. */
         memcpy(&entry, &symbol, sizeof(entry));
         const void *table = entry();
         memcpy(&version, table, sizeof(version));
         return version == part->version ? table : NULL;
 }
 
+/* It stays loaded: its table is used until the program ends. */
 const void *part_load(const struct part *part, struct cause *cause)
 {
         scoped(scoped_free) char *near = beside_program(part->object);

@@ -29,6 +29,7 @@ static void begin_message(struct dialogue *dialogue)
         submission_done(&dialogue->submission);
         submission_init(&dialogue->submission);
         dialogue->submission.program = "sendmail";
+        /* SMTP has said yes to each recipient before: the message goes to all of them, or to none. */
         dialogue->submission.whole = true;
         dialogue->too_large = false;
 }
@@ -37,6 +38,7 @@ static void on_body(void *ctx, const uint8_t *bytes, size_t len)
 {
         struct dialogue *dialogue = ctx;
 
+        /* Told at the end of the message: SMTP has no reply in its midst. */
         if (buf_append(&dialogue->submission.draft, bytes, len))
                 dialogue->too_large = true;
 }
@@ -48,6 +50,7 @@ static void on_forget(void *ctx)
 
 /* ---- a message ---- */
 
+/* What has no row is temporary: the client keeps its mail and tries again. */
 static struct esmtp_answer answer_for(const struct cause *cause)
 {
         static const struct {
@@ -71,6 +74,7 @@ static struct esmtp_answer answer_for(const struct cause *cause)
         return answer;
 }
 
+/* The texts stay those of the envelope, which lives until the transaction is answered. */
 static void take_envelope(struct dialogue *dialogue)
 {
         const struct esmtp_envelope *envelope = esmtp_envelope(dialogue->esmtp);
@@ -165,6 +169,8 @@ int sendmail_smtp(struct tool *tool)
                                    &user, &dialogue);
         esmtp_greet(dialogue.esmtp, NULL);
         more = say(dialogue.esmtp) == 0;
+        /* The end of the input is an end as well, without QUIT: of a message that came in part
+         * nothing is handed over. */
         while (more) {
                 ssize_t got = read(STDIN_FILENO, piece, READ_SIZE);
                 if (got > 0)

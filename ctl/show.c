@@ -103,8 +103,8 @@ enum tint tint_of(const char *word)
         static const struct {
                 const char *word;
                 enum tint tint;
-        /* The words of accounts, messages, challenges and steps alike: one word has one colour
-         * everywhere. */
+                /* The words of accounts, messages, challenges and steps alike: one word has one colour
+                 * everywhere. */
         } tints[] = {
                 { "ok", TINT_GOOD },          { "sent", TINT_GOOD },      { "approved", TINT_GOOD },
                 { "imported", TINT_GOOD },    { "down", TINT_WAIT },      { "connecting", TINT_WAIT },

@@ -6,6 +6,7 @@
  */
 #include "common/esmtp/parts.h"
 
+/* Replies that were not sent yet; the work stops (ESMTP_FLUSH) long before. */
 enum { OUT_MOST = 64 * KIB };
 
 struct esmtp *esmtp_new(const struct esmtp_rules *rules, const struct esmtp_user *user, void *ctx)
@@ -62,6 +63,7 @@ void esmtp_offer(struct esmtp *esmtp, bool starttls, const char *mechanisms)
         esmtp->mechanisms = mechanisms;
 }
 
+/* What was learned in clear is forgotten, the greeting too (RFC 3207 section 4.2). */
 void esmtp_secured(struct esmtp *esmtp)
 {
         esmtp_reset(esmtp);
@@ -132,6 +134,7 @@ static size_t take_line(struct esmtp *esmtp, const uint8_t *bytes, size_t len)
         }
         if (length < 0)
                 return taken;
+        /* What came behind this line, which STARTTLS must not have. */
         esmtp->ahead = len - taken;
         do_line(esmtp, (size_t)length);
         return taken;
@@ -151,6 +154,7 @@ enum esmtp_want esmtp_work(struct esmtp *esmtp, const uint8_t *bytes, size_t len
                         return esmtp->want;
                 if (esmtp->out.len >= ESMTP_OUT)
                         return ESMTP_FLUSH;
+                /* A chunk of no bytes (BDAT 0 LAST) ends without more input. */
                 if (!left && !(esmtp->state == STATE_CHUNK && !esmtp->chunk_left))
                         return ESMTP_INPUT;
                 if (esmtp->state == STATE_DATA)
@@ -193,6 +197,7 @@ static void commit_answered(struct esmtp *esmtp, const struct esmtp_answer *answ
         if (answer->code) {
                 esmtp_say_answer(esmtp, answer);
         } else {
+                /* A message that was taken makes good what was held against the client. */
                 esmtp->errors = esmtp->idle = 0;
                 esmtp_reply(esmtp, 250, "2.0.0", "%s", answer->text ? answer->text : "ok");
         }
@@ -251,6 +256,7 @@ const struct esmtp_envelope *esmtp_envelope(const struct esmtp *esmtp)
         return &esmtp->envelope;
 }
 
+/* Of the recipient that was named last: the one that the daemon is asked about. */
 void esmtp_redirect(struct esmtp *esmtp, const char *address)
 {
         struct esmtp_envelope *envelope = &esmtp->envelope;
@@ -264,6 +270,7 @@ void esmtp_redirect(struct esmtp *esmtp, const char *address)
         envelope->recipients[envelope->recipient_count - 1].address = fresh;
 }
 
+/* For the Received field: what could not stand there is left out as a whole. */
 const char *esmtp_hello(const struct esmtp *esmtp)
 {
         static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
@@ -274,6 +281,7 @@ const char *esmtp_hello(const struct esmtp *esmtp)
 
 const char *esmtp_protocol(const struct esmtp *esmtp)
 {
+        /* The names of RFC 3848, and of RFC 6531 section 4.3. */
         static const char *const names[2][2][2] = {
                 { { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
                 { { "UTF8SMTP", "UTF8SMTPA" }, { "UTF8SMTPS", "UTF8SMTPSA" } },
