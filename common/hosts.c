@@ -54,6 +54,8 @@ static char *idn_to_ascii(const char *name, struct cause *cause)
                 cause_remedy(cause, "install libidn2 (Debian: libidn2-0)");
                 return NULL;
         }
+        /* As browsers do: the sharp s and the final sigma stay what they are (UTS 46,
+         * non-transitional). */
         int result = library.lookup((const uint8_t *)name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
         if (result != IDN2_OK) {
                 cause_set(cause, CAUSE_INVALID, "the host name %s is not a valid international name: %s",
@@ -158,6 +160,7 @@ static const char *name_fault(const char *name)
         return is_number(label) ? "ends in a number but is not an IP address" : NULL;
 }
 
+/* A dot at the end says that a name is whole: no certificate has it. */
 static void lower_and_undot(char *name)
 {
         size_t len = strlen(name);

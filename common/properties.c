@@ -15,7 +15,7 @@ enum {
 };
 #define SIZE_MAX_BYTES (INT64_C(1) << 40)
 
-/* Rows stay as they are aligned by hand: a row names what it has, all else is 0. `number`, `text`
+/* Rows stay as they are written: a row names what it has, all else is 0. `number`, `text`
  * are the defaults; `min`, `max` bound a number, `max` alone the bytes of a text. */
 /* clang-format off */
 /* The place of a word within its row: the low byte of its enum property_word, so that neither list

@@ -260,8 +260,7 @@ static int check_filing(const struct property_values *values, struct causes *pro
         return 0;
 }
 
-/* All rules are tried, so that one answer tells all problems; order is that in which people read
- * them. */
+/* All rules are tried, so that one answer tells all problems. */
 int properties_check(const struct property_values *values, const struct property_values *old,
                      const json_t *request, struct causes *problems)
 {
@@ -301,7 +300,7 @@ static void warn(json_t *list, char *sentence)
         free(sentence);
 }
 
-/* What is allowed and makes the connection weaker than it could be; said at every change until it
+/* What is allowed and makes the connection weaker than it could be; told with the account until it
  * is mended. */
 static void warn_of_channel(const struct property_values *values, json_t *list)
 {

@@ -26,6 +26,8 @@ static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
 static void catch_signals(struct sigaction old[count_of(ending_signals)])
 {
+        /* No SA_RESTART: read() has to end, so that the terminal is put right before the program
+         * goes. */
         struct sigaction action = { .sa_handler = remember_signal };
         sigemptyset(&action.sa_mask);
         caught = 0;
@@ -76,6 +78,7 @@ static char *read_one_line(void)
         return out;
 }
 
+/* On standard error: what is printed may be read by a program. */
 char *ask_line(const char *prompt)
 {
         fputs(prompt, stderr);
@@ -93,9 +96,11 @@ char *ask_secret(const char *prompt, struct cause *cause)
         }
         struct termios hidden = shown;
         hidden.c_lflag &= ~(tcflag_t)ECHO;
+        /* The end of the line is shown, so that what follows begins on one of its own. */
         hidden.c_lflag |= ECHONL;
         catch_signals(old);
         char *out = NULL;
+        /* What was typed before the question is not the answer (TCSAFLUSH). */
         if (!tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden))
                 out = ask_line(prompt);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);

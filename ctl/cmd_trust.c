@@ -24,6 +24,8 @@ struct look {
         struct cause cause; /* of the step that failed before there was a certificate */
 };
 
+/* The first chain that a step shows is kept. That it does not verify is why somebody looks at it:
+ * failures behind it are none here. */
 static int hear_step(struct tool *tool, const json_t *answer, void *arg)
 {
         struct look *look = arg;
@@ -237,6 +239,7 @@ int run_trust_import(struct tool *tool)
         for (size_t i = 0; i < tool->word_count; i++) { /* a bad file is no reason to leave the others out */
                 int one = import_file(tool, tool->words[i], results);
                 status = status ? status : one;
+                /* The other files would fail alike. */
                 if (one == EXIT_NO_DAEMON || one == EXIT_DENIED)
                         break;
         }

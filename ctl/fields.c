@@ -57,6 +57,7 @@ static bool is_blank(char c)
 
 const char *text_charset(const char *text, size_t len)
 {
+        /* Bytes that windows-1252 has no character for. */
         static const char undefined[] = "\x81\x8d\x8f\x90\x9d";
         bool high = false, low = false;
 
@@ -64,6 +65,7 @@ const char *text_charset(const char *text, size_t len)
                 return "us-ascii";
         if (utf8_valid(text, len))
                 return "utf-8";
+        /* No text has C1 control characters: bytes of 0x80 to 0x9f speak for windows-1252. */
         for (size_t i = 0; i < len; i++) {
                 low = low || (text[i] && strchr(undefined, text[i]));
                 high = high || ((unsigned char)text[i] >= 0x80 && (unsigned char)text[i] < 0xa0);
@@ -83,11 +85,13 @@ static void append_words(struct made *out, const char *text, size_t len)
 {
         const char *charset = text_charset(text, len);
         bool utf8 = same_text(charset, "utf-8");
+        /* 7: what stands around charset and text, "=?", "?q?" and "?=". */
         size_t used = 0, full = WORD_MAX - strlen(charset) - 7;
 
         for (size_t at = 0; at < len;) {
                 uint32_t point;
                 size_t step = utf8 ? utf8_character(text + at, len - at, &point) : 1;
+                /* A character is never split over two words (RFC 2047 section 5). */
                 char piece[16] = "";
                 size_t width = 0;
                 for (size_t i = at; i < at + step; i++) {
@@ -116,6 +120,7 @@ static bool is_encoded_word(const char *word, size_t len)
         return len > 6 && word[0] == '=' && word[1] == '?' && word[len - 2] == '?' && word[len - 1] == '=';
 }
 
+/* A word that no line could hold is made into several by encoding it. */
 static bool word_needs(const char *word, size_t len)
 {
         return has_eight_bit(word, len) || len > LIMIT_SMTP_LINE / 2;
@@ -196,6 +201,7 @@ static size_t enclosed_length(const char *text, size_t len)
         return len;
 }
 
+/* What is between the first character and the last, the backslashes taken out. The caller frees. */
 static char *without_quotes(const char *text, size_t len, size_t *out_len)
 {
         char *out = new_zeroed(len + 1, 1);
@@ -272,6 +278,7 @@ static void append_addresses(struct made *out, const char *list)
                 list += len;
                 if (*list) {
                         add(out, list++, 1);
+                        /* A place to fold at. */
                         if (*list && !is_blank(*list))
                                 add(out, " ", 1);
                 }

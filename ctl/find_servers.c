@@ -59,6 +59,7 @@ static int look_at_file(struct tool *tool, const char *address, struct servers *
         int failed = call_once(tool, call, &answer, &failures);
         term_progress_end();
         enum cause_code code = failed ? failures.items[0].code : CAUSE_NONE;
+        /* Only a station that cannot be asked ends the search: most domains have no such file. */
         if (code == CAUSE_NO_DAEMON || code == CAUSE_PERMISSION)
                 return tell_causes(&failures);
         bool there = !failed &&
@@ -100,9 +101,11 @@ static int try_place(struct tool *tool, const char *host, uint16_t port, const c
         parameter_text(parameters, "security", security);
         int status = call_stream(tool, EMAIL("Probe"), parameters, hear, out);
         term_progress_end();
+        /* EXIT_FAILED is what the server did, and an answer; every other status is of the station. */
         return status == EXIT_FAILED ? EXIT_DONE : status;
 }
 
+/* Tried in this order, TLS from the first byte before STARTTLS (RFC 8314 section 3). */
 static const struct usual {
         const char *name, *transport; /* name: before the domain; "": the domain itself */
         struct {
@@ -131,6 +134,7 @@ static int try_host(struct tool *tool, const struct usual *usual, const char *ho
                                        usual->ways[i].security, &attempt);
                 if (status)
                         return status;
+                /* There is no such host: another port of it need not be tried. */
                 if (!attempt.resolved)
                         break;
                 if (!attempt.connected || (attempt.failed && !attempt.secured && out->host))
@@ -174,6 +178,7 @@ static int try_usual_places(struct tool *tool, const char *address, bool incomin
         return EXIT_DONE;
 }
 
+/* From the surest source to the weakest; what is known already is not asked for again. */
 int find_servers(struct tool *tool, const char *address, struct servers *out)
 {
         struct servers found = { 0 };

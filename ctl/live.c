@@ -92,6 +92,8 @@ static char *screen_text(struct live *live)
         FILE *terminal = stdout, *memory = open_memstream(&text, &len);
         if (!memory)
                 return copy_text("out of memory\n");
+        /* What shows things writes to stdout: for one screen that is memory (in glibc it can be
+         * assigned). */
         stdout = memory;
         int failed = live->draw(live->tool, live->arg, &failures);
         for (size_t i = 0; failed && i < failures.count; i++)
@@ -101,6 +103,8 @@ static char *screen_text(struct live *live)
                 free(text);
                 return copy_text("out of memory\n");
         }
+        /* After a call that failed it is not known what comes next on the connection: the next
+         * screen opens another. */
         if (failed)
                 call_close(live->tool);
         return text;
@@ -225,6 +229,7 @@ int live_run(struct tool *tool, live_draw *drawn_by, void *arg)
         if (!term_output() || tool->json)
                 return tell_usage(
                         tool, "--watch is for a terminal; programs are told by: emailsecctl monitor --json");
+        /* The same station, by a connection of its own. */
         live.events.calls = NULL;
         take_signals(&live);
         take_terminal(&live);

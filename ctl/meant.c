@@ -334,7 +334,7 @@ static char *by_spelling(const char *group, const char *word)
         return group ? text_of("%s %s", group, best) : copy_text(best);
 }
 
-/* What was written down goes before what is spelled alike: "rm" is near "run" and means delete. */
+/* What other programs call it goes before what is merely spelled alike. */
 char *command_near(const char *group, const char *word)
 {
         char *meant = NULL;

@@ -28,8 +28,8 @@ GByteArray *with_crlf(const char *text, size_t len)
         return out;
 }
 
-/* A NUL or a lone CR can only travel as base64 (RFC 2045 section 2.8). Other text stays readable as
- * quoted-printable until two thirds of it are odd: then base64 is shorter. */
+/* A NUL or a lone CR can only travel as base64 (RFC 2045 section 2.8). Other text stays
+ * quoted-printable, of which a person can read the rest, until two thirds of it are odd. */
 GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
 {
         size_t odd = 0, line = 0, longest = 0;

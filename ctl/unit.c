@@ -55,6 +55,8 @@ enum unit_state unit_state_in(const char *words)
         return UNIT_UNKNOWN;
 }
 
+/* The child: no input, no words of its own; a service manager that does not answer is given up
+ * after 5 seconds. */
 static _Noreturn void ask(int to)
 {
         int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -11,6 +11,8 @@
 
 static const char bare[] = "a CR or LF stands alone in the message: a line ends with CR LF";
 
+/* The first refusal counts. What is left of the message is read and dropped, and the refusal said
+ * at its end, where the client looks for a reply. */
 static void refuse_message(struct esmtp *esmtp, int code, const char *enhanced, const char *text)
 {
         if (esmtp->skipping)
@@ -122,6 +124,7 @@ size_t esmtp_take_data(struct esmtp *esmtp, const uint8_t *bytes, size_t len)
 static void end_chunk(struct esmtp *esmtp)
 {
         esmtp->state = STATE_COMMAND;
+        /* A message that ends in half of a line end. */
         if (esmtp->last_chunk && esmtp->place == AFTER_CR && !esmtp->skipping) {
                 esmtp_offended(esmtp, "5.5.2", bare);
         } else if (esmtp->skipping && (esmtp->last_chunk || !esmtp->in_message)) {
@@ -207,6 +210,7 @@ void esmtp_on_bdat(struct esmtp *esmtp, char *rest)
 void esmtp_begin_message(struct esmtp *esmtp, const struct esmtp_answer *answer)
 {
         esmtp->taken = 0;
+        /* A chunk has no dots that would have to be taken off (RFC 3030). */
         esmtp->place = esmtp->chunked ? IN_LINE : LINE_START;
         if (!esmtp->chunked && answer->code) {
                 esmtp->state = STATE_COMMAND;

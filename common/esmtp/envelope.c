@@ -7,6 +7,8 @@
 #include <ctype.h>
 #include <strings.h>
 
+/* Of one command, as a bound; the others are those of ENVID and ORCPT (RFC 3461 sections 4.4 and
+ * 4.2). */
 enum { PARAMETERS_MOST = 16, ENVELOPE_ID_XTEXT = 100, ORIGINAL_RECIPIENT = 500 };
 
 /* ---- paths ---- */
@@ -81,6 +83,7 @@ static void bad_value(struct esmtp *esmtp, const char *name)
         esmtp_wrong(esmtp, 501, "5.5.4", "the value of %s cannot be", name);
 }
 
+/* What is said to be too large is refused before it is sent (RFC 1870 section 6.1). */
 static bool take_size(struct esmtp *esmtp, char *value)
 {
         size_t digits = strspn(value, "0123456789");
@@ -293,6 +296,7 @@ void esmtp_on_rcpt(struct esmtp *esmtp, char *rest)
         char *address = take_path(esmtp, rest, "TO:", &parameters);
         if (!address)
                 return;
+        /* 452: the client names the others in its next transaction (RFC 5321 section 4.5.3.1.10). */
         if (envelope->recipient_count >= LIMIT_RECIPIENTS) {
                 esmtp_reply(esmtp, 452, "4.5.3", "a message has at most %d recipients", LIMIT_RECIPIENTS);
                 return;
@@ -301,6 +305,7 @@ void esmtp_on_rcpt(struct esmtp *esmtp, char *rest)
                 esmtp_wrong(esmtp, 553, "5.1.3", "%s", cause.text);
                 return;
         }
+        /* Added first: its parameters go to the one that is last. */
         (void)add_recipient(envelope, address);
         if (take_parameters(esmtp, parameters, rcpt_parameters, count_of(rcpt_parameters)) &&
             utf8_is_fine(esmtp, address))
