@@ -296,8 +296,8 @@ json_t *port_table_json(void)
         return list;
 }
 
-/* For a port that is given without a transport. Where plain and STARTTLS share it, STARTTLS is
- * meant: clear text is never guessed. */
+/* For a port that is given without a transport. One that is not that of TLS from the first byte
+ * means STARTTLS: clear text is never guessed. */
 bool port_means(uint16_t port, const char **transport, const char **security)
 {
         for (size_t i = 0; i < count_of(ports); i++)

@@ -148,7 +148,7 @@ int run_queue_list(struct tool *tool)
         return list_queue(tool, (void *)(uintptr_t)account, &failures) ? tell_causes(&failures) : EXIT_DONE;
 }
 
-/* Each recipient has a state and a reply of his own (RFC 5321 section 3.3). */
+/* Each recipient has a state and a reply of its own (RFC 5321 section 3.3). */
 static void show_recipients(const struct tool *tool, const json_t *message)
 {
         static const struct column columns[] = {
