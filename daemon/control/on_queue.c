@@ -14,6 +14,8 @@
 
 #include <errno.h>
 
+/* `messages` belongs to the store; what a message waits for is known here alone and is added before it is
+ * shown. */
 static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struct cause *cause)
 {
         struct call *call = ctx;
@@ -33,6 +35,7 @@ static void queue_listed(void *ctx, json_t *messages, uint64_t next, const struc
         call_reply(call, reply);
 }
 
+/* The remedy is made from the table of names, so that it cannot miss a state. */
 static int no_state(const char *name, struct cause *cause)
 {
         char *words = copy_text(queue_state_name((enum queue_state)0));
@@ -73,6 +76,7 @@ void on_list_queue(struct call *call)
         char *end = NULL;
 
         errno = 0;
+        /* A place is an opaque text to clients, since a JSON number does not hold 64 bits everywhere. */
         unsigned long long after = in->after ? strtoull(in->after, &end, 10) : 0;
         if (in->account && !account_named(in->account))
                 (void)cause_missing(&cause, MISSING_ACCOUNT, "account", in->account);
@@ -158,6 +162,8 @@ static void add_waiting(json_t *list, const char *id, const struct account *acco
         (void)json_array_append_new(list, one);
 }
 
+/* After the commit: what is in `changed` is so on disk. An account may have been deleted meanwhile; then
+ * its messages are told and nobody is woken. */
 static void queue_changed(void *ctx, json_t *changed, const struct cause *cause)
 {
         struct changing *changing = ctx;
@@ -247,6 +253,8 @@ void on_delete_messages(struct call *call)
         begin_change(call, QUEUE_DELETE, "deleted", 0);
 }
 
+/* Whether the account takes mail is asked before anything is moved; whether there is room for all of them
+ * is the store's to say, in the transaction that moves them. */
 void on_reroute_messages(struct call *call)
 {
         const char *name = call_parameters(call)->account;
@@ -271,6 +279,7 @@ struct flushing {
         char *account;
 };
 
+/* Also with a count of 0: the account starts over all the same, because somebody asked for it. */
 static void audit_flushed(const struct flushing *flushing, size_t count)
 {
         scoped(scoped_free) char *object =
@@ -284,6 +293,8 @@ static void audit_flushed(const struct flushing *flushing, size_t count)
                                                .data = data });
 }
 
+/* `count` are those that were made due; `messages` are all that wait at the account, also those that were
+ * due already. The account may have gone while the store was at work. */
 static void flushed(void *ctx, size_t count, const struct cause *cause)
 {
         struct flushing *flushing = ctx;

@@ -55,6 +55,8 @@ struct metrics_reply {
         bool begun;
 };
 
+/* One string over many pieces: it is begun once, each piece is escaped by itself, and the last one closes
+ * it. Between two pieces the loop serves others. */
 static bool metrics_reply_next(void *ctx, struct json_writer *out)
 {
         struct metrics_reply *reply = ctx;
@@ -71,6 +73,7 @@ static bool metrics_reply_next(void *ctx, struct json_writer *out)
         return more;
 }
 
+/* Also for a client that left in the middle. */
 static void metrics_reply_end(void *ctx)
 {
         struct metrics_reply *reply = ctx;
@@ -96,6 +99,8 @@ void on_get_history(struct call *call)
         call_reply(call, reply);
 }
 
+/* Settings are read as a whole or not at all: with a cause nothing has changed, and nothing goes into the
+ * audit trail. */
 void on_reload(struct call *call)
 {
         json_t *warnings = json_array();
@@ -133,6 +138,8 @@ struct backing_up {
         bool secrets;
 };
 
+/* The client has closed the connection: without a reader for the archive the backup has no purpose. The
+ * thread tells was_made() all the same, which frees. */
 static void cancelled(void *work)
 {
         struct backing_up *work_of = work;
@@ -154,6 +161,8 @@ static void audit_backup(const struct backing_up *backing_up, const struct backu
                       .action = TRAIL_BACKED_UP, .object = "the station", .details = details, .data = data });
 }
 
+/* Once for each backup_begin() that succeeded, on the loop. Only a backup that is whole goes into the audit
+ * trail; the journal has the others. */
 static void was_made(void *ctx, const struct backup_result *result, const struct cause *cause)
 {
         struct backing_up *backing_up = ctx;
@@ -175,6 +184,8 @@ static void was_made(void *ctx, const struct backup_result *result, const struct
         free(backing_up);
 }
 
+/* Said before the work begins rather than by the first write(): a client that passes its reading end by
+ * mistake would wait for it. */
 static int check_descriptor(int fd, struct cause *cause)
 {
         int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
@@ -194,6 +205,7 @@ void on_backup(struct call *call)
         *backing_up = (struct backing_up){ .call = call,
                                            .who = copy_text(call_actor(call)),
                                            .secrets = in->secrets };
+        /* The descriptor is the backup's once backup_begin() has succeeded; until then it is ours. */
         struct backup_order order = { .fd = fd, .secrets = in->secrets, .mail = in->mail };
         if (check_descriptor(fd, &cause) < 0 || backup_begin(&order, was_made, backing_up, &cause) < 0) {
                 close_fd(&fd);

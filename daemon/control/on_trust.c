@@ -9,6 +9,7 @@
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
 
+/* Takes over `value`. */
 static json_t *wrapped(const char *name, json_t *value)
 {
         json_t *reply = json_object();
@@ -38,6 +39,8 @@ void on_list_allowed_hosts(struct call *call)
         call_reply(call, wrapped("entries", allowed_list(state)));
 }
 
+/* The entry that this one would replace is shown beside it: who decides compares the old certificate with
+ * the new one. It may have been pruned since. */
 void on_get_allowed_host(struct call *call)
 {
         struct cause cause;
@@ -60,6 +63,7 @@ struct deciding {
         enum audit_trail_action action;
 };
 
+/* Freed by decision_done(), which is called exactly once. */
 static struct deciding *deciding_new(struct call *call, enum audit_trail_action action)
 {
         struct deciding *deciding = new_object(struct deciding);
@@ -68,6 +72,7 @@ static struct deciding *deciding_new(struct call *call, enum audit_trail_action 
         return deciding;
 }
 
+/* "" for what is missing or null: the sentences below leave out what is empty. */
 static const char *text_in(const json_t *object, const char *name)
 {
         const char *text = json_string_value(json_object_get(object, name));
@@ -110,6 +115,7 @@ static void audit_decision(const struct deciding *deciding, const json_t *entry)
         audit(deciding->call, &trail);
 }
 
+/* Once allowed-hosts.json is on disk, or could not be written: then nothing was decided. */
 static void decision_done(void *ctx, const struct cause *cause, json_t *entry)
 {
         scoped(scoped_free) struct deciding *deciding = ctx;
@@ -122,6 +128,8 @@ static void decision_done(void *ctx, const struct cause *cause, json_t *entry)
         call_reply(deciding->call, wrapped("entry", json_incref(entry)));
 }
 
+/* The fingerprint and the errors that the person has seen go along: a certificate that has changed since is
+ * not approved by mistake. */
 void on_approve(struct call *call)
 {
         const struct parameters *in = call_parameters(call);
@@ -178,6 +186,7 @@ void on_delete_allowed_host(struct call *call)
         allowed_decide(&decision, decision_done, deciding_new(call, TRAIL_ALLOWED_DELETED));
 }
 
+/* Whoever prunes nothing has changed nothing. */
 static void audit_pruned(struct call *call, json_t *ids)
 {
         size_t count = json_array_size(ids);
@@ -214,6 +223,7 @@ void on_prune(struct call *call)
 
 /* ---- anchors ---- */
 
+/* A store that could not be read is no empty store: the fault is told in place of a list. */
 void on_list_anchors(struct call *call)
 {
         if (trust_fault())
@@ -234,6 +244,8 @@ void on_get_anchor(struct call *call)
                 call_fail(call, &cause);
 }
 
+/* `anchor` is an item of an import, or an anchor with its certificate: the subject stands at different
+ * depths. */
 static void tell_anchor(struct call *call, const json_t *anchor, enum audit_trail_action action,
                         enum event_kind event, const char *words)
 {
@@ -254,6 +266,7 @@ static void tell_anchor(struct call *call, const json_t *anchor, enum audit_trai
         event_emit(event, NULL, data, "%s was %s the User Trust Store", subject_name, words);
 }
 
+/* Some may be in the store although the call fails in the end: those are in the trail, one record each. */
 static void imported(void *ctx, const struct cause *cause, json_t *results)
 {
         struct call *call = ctx;

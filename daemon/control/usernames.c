@@ -12,7 +12,11 @@
 
 enum {
         THREADS = 4,
+        /* A name service over the network (LDAP, SSSD) may hang: the call goes on with the bare uid by
+         * then. */
         PATIENCE_MS = 1000,
+        /* Who is in more groups is judged by the first so many: a right may be missing for it, none is
+         * gained. */
         USER_GROUPS = 128,
         NAME_SIZE = 40,
         RECENT = 16,
@@ -29,6 +33,7 @@ struct username {
         struct timer *patience;
         void (*told)(void *ctx, const char *name); /* NULL: nobody waits */
         void *ctx;
+        /* In the list `all`. */
         struct username *next;
 };
 
@@ -42,6 +47,8 @@ static struct {
         char name[NAME_SIZE]; /* "": none */
 } recent[RECENT];             /* told last, by uid */
 
+/* Exactly once: what is waited for is taken before it is called, so that a thread that comes back after the
+ * patience has ended, or after a cancel, tells nobody. */
 static void tell(struct username *username, const char *name)
 {
         void (*told)(void *ctx, const char *name) = take(username->told);
@@ -51,6 +58,7 @@ static void tell(struct username *username, const char *name)
                 told(username->ctx, name);
 }
 
+/* The job goes on in its thread and keeps the object: only looked_up() frees it. */
 static void out_of_patience(void *ctx)
 {
         struct username *username = ctx;
@@ -61,6 +69,8 @@ static void out_of_patience(void *ctx)
         tell(username, NULL);
 }
 
+/* In a thread of the pool. It touches its own object only; NSS modules may block here for as long as they
+ * like. */
 static void look_up(struct job *job)
 {
         struct username *username = container_of(job, struct username, job);
@@ -76,6 +86,8 @@ static void look_up(struct job *job)
         (void)snprintf(username->name, sizeof username->name, "%s", user.pw_name);
 }
 
+/* A place is chosen by the uid alone: two users that share one push each other out, which costs a lookup
+ * and no more. That a uid has no name is remembered as well. */
 static void remember(const struct username *username)
 {
         size_t at = username->uid % RECENT;
@@ -93,6 +105,7 @@ bool username_recent(uid_t uid, const char **name)
         return recent[at].uid == uid && loop_now() < recent[at].until;
 }
 
+/* On the loop, whenever the thread has come back; nobody may wait any more. The object ends here. */
 static void looked_up(struct job *job)
 {
         struct username *username = container_of(job, struct username, job);
@@ -109,6 +122,8 @@ static void looked_up(struct job *job)
         free(username);
 }
 
+/* NULL when too many are under way: the caller goes on by the uid at once. While the system is slow no more
+ * are begun than there are threads, for those behind them would wait in vain. */
 static struct username *begin(uid_t uid, bool groups, void (*told)(void *ctx, const char *name), void *ctx)
 {
         if (under_way >= (slow ? THREADS : LIMIT_USERNAMES))
@@ -146,6 +161,7 @@ size_t username_groups(const struct username *username, const gid_t **out)
         return (size_t)username->group_count;
 }
 
+/* The thread cannot be called back: it keeps the object, and what it finds is told to nobody. */
 void username_cancel(struct username *username)
 {
         if (!username)
@@ -154,12 +170,15 @@ void username_cancel(struct username *username)
         timer_stop(username->patience);
 }
 
+/* Threads that hang in a lookup are left behind with their objects; the process ends soon after. */
 void usernames_close(void)
 {
         memset(recent, 0, sizeof recent);
         workers_abandon(take(pool));
 }
 
+/* Records name a caller as "NAME (uid N)" or "uid N". The end decides and not the name, which may be given
+ * to another user later. */
 bool username_is_of(const char *record, uid_t uid)
 {
         char bare[24], with_name[24];

@@ -4,6 +4,8 @@
 
 #include <strings.h>
 
+/* What ends an atom for a reader that is to bear with servers: fewer than the atom-specials of RFC 3501, 9,
+ * so that a flag or a mailbox with an odd byte is still read whole. */
 static bool ends_word(char c)
 {
         return c == ' ' || c == '(' || c == ')' || c == '\r' || c == '\n';
@@ -31,6 +33,8 @@ bool imap_is(const struct imap_text *text, const char *word)
         return strlen(word) == text->len && strncasecmp(text->bytes, word, text->len) == 0;
 }
 
+/* With `brackets` what stands in [] belongs to the word, blanks and parentheses too: BODY[HEADER.FIELDS
+ * (DATE)] is one name (RFC 3501, 7.4.2). A bracket that is never closed is a byte like others. */
 static bool word(struct imap_cursor *cursor, bool brackets, struct imap_text *out)
 {
         const char *at = cursor->at;
@@ -55,6 +59,8 @@ bool imap_item_name(struct imap_cursor *cursor, struct imap_text *out)
         return word(cursor, true, out);
 }
 
+/* Digits up to the end of the word, at most `max`; else nothing is consumed. No digit is read that would
+ * overflow, and no sign or blank is taken, as strtoull() would. */
 bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out)
 {
         const char *at = cursor->at;
@@ -73,6 +79,7 @@ bool imap_number(struct imap_cursor *cursor, uint64_t max, uint64_t *out)
         return true;
 }
 
+/* The text keeps its backslashes: it is a view into the response, and who needs it plain unescapes a copy. */
 static bool quoted(struct imap_cursor *cursor, struct imap_text *out)
 {
         const char *at = cursor->at + 1;
@@ -86,6 +93,8 @@ static bool quoted(struct imap_cursor *cursor, struct imap_text *out)
         return true;
 }
 
+/* "{12}" and the line end behind it; "{12+}" is the non-synchronizing form (RFC 7888), which servers have
+ * no use for and some send. A bare LF is accepted for CRLF. */
 bool imap_literal_size(struct imap_cursor *cursor, uint64_t *out)
 {
         const char *at = cursor->at;
@@ -109,6 +118,8 @@ bool imap_literal_size(struct imap_cursor *cursor, uint64_t *out)
         return true;
 }
 
+/* The whole literal has to be in the response: its reader counted the bytes before. "~" introduces a
+ * literal8, which may hold NUL (RFC 3516, 4.4). */
 static bool literal(struct imap_cursor *cursor, struct imap_text *out)
 {
         struct imap_cursor at = *cursor;
@@ -122,6 +133,8 @@ static bool literal(struct imap_cursor *cursor, struct imap_text *out)
         return true;
 }
 
+/* An nstring, or an atom in its place. A quote or a brace that begins no string is read as a word: what is
+ * malformed costs one field and not the response. */
 bool imap_string(struct imap_cursor *cursor, struct imap_text *out)
 {
         if (cursor->at == cursor->end)
@@ -137,6 +150,9 @@ bool imap_string(struct imap_cursor *cursor, struct imap_text *out)
         return true;
 }
 
+/* One value of any kind, lists with all that is in them. The depth is a counter, so that a server cannot
+ * fill the stack; each turn consumes at least one byte or ends. A list that is not closed ends with the
+ * response. */
 bool imap_skip(struct imap_cursor *cursor)
 {
         struct imap_text ignored;

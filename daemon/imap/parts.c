@@ -10,6 +10,8 @@ bool imap_in_parts(const struct imap_wanted *item)
         return item->size > MAILBOX_WHOLE;
 }
 
+/* A partial fetch (RFC 3501, 6.4.5): the server answers with the origin and perhaps with fewer bytes than
+ * are asked for, at the end of the message with none. PEEK leaves \Seen alone. */
 static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
 {
         imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%d>)", uid, (unsigned long long)from,
@@ -19,12 +21,15 @@ static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
                 session->flights[session->in_flight - 1].part_of = uid;
 }
 
+/* Nothing more of this message has to be asked for: the window goes on with the next one, while parts of
+ * this one are still on their way. */
 static void asked_for_all(struct imap_work *work)
 {
         work->parts.asking = false;
         work->next++;
 }
 
+/* False where the next message is fetched whole. A message begun in an earlier session goes on at `from`. */
 bool imap_say_next_part(struct imap_session *session)
 {
         struct imap_work *work = &session->work;
@@ -44,11 +49,14 @@ bool imap_say_next_part(struct imap_session *session)
         return true;
 }
 
+/* Answers come in the order of the commands, so the oldest command in flight is the one being answered. */
 uint32_t imap_part_awaited(const struct imap_session *session)
 {
         return session->in_flight ? session->flights[0].part_of : 0;
 }
 
+/* Parts of one message are put together only without a gap and in order. What a server sends unasked, twice
+ * or out of order is dropped by the caller, and asked for again. */
 bool imap_part_fits(struct imap_session *session, size_t item, uint64_t origin, bool *begins)
 {
         struct imap_parts *parts = &session->work.parts;
@@ -72,6 +80,8 @@ void imap_parts_end(struct imap_session *session, size_t item)
                 work->parts.open = false;
 }
 
+/* Whether the message is whole with this part. RFC822.SIZE may be wrong: an empty part is the end in any
+ * case, a short one only where the size agrees, for servers may cut parts as they like. */
 bool imap_part_ends(struct imap_session *session, uint64_t size)
 {
         struct imap_parts *parts = &session->work.parts;
@@ -83,6 +93,7 @@ bool imap_part_ends(struct imap_session *session, uint64_t size)
         return !size || (size < IMAP_PART && parts->got >= session->work.items[parts->item].size);
 }
 
+/* At most IMAP_WINDOW commands: a scan costs nothing. */
 static bool in_flight(const struct imap_session *session, uint32_t uid)
 {
         for (size_t i = 0; i < session->in_flight; i++)
@@ -99,6 +110,8 @@ bool imap_part_awaits(const struct imap_session *session, size_t item)
                in_flight(session, work->items[item].uid);
 }
 
+/* After each answer: a message that is open, with no part of it on its way, goes on from where it stands.
+ * Each round has to bring bytes, or the message is asked for whole, so this ends with every server. */
 void imap_parts_settle(struct imap_session *session)
 {
         struct imap_work *work = &session->work;

@@ -4,6 +4,8 @@
 
 struct host {
         char *name;
+        /* `links`: sessions that hold the name, open or waiting for a place. The entry lives as long as one
+         * does. */
         unsigned open, links;
         struct host *next; /* in its bucket */
 };
@@ -12,8 +14,10 @@ enum { BUCKETS = 1024 };
 static struct {
         struct host *hosts[BUCKETS];
         unsigned open, most, most_per_host;
+/* Until the settings are read. The loop's alone; no lock. */
 } places = { .most = 2000, .most_per_host = 64 };
 
+/* A smaller limit closes nothing: sessions that are open end by themselves, and no new one begins before. */
 void sessions_set_limits(unsigned all, unsigned per_host)
 {
         places.most = all;
@@ -34,6 +38,8 @@ static struct host **host_place(const char *name)
         return place;
 }
 
+/* Names as they stand in the settings, without regard to what they resolve to: two names of one server are
+ * two servers here. */
 struct host *session_host_hold(const char *name)
 {
         struct host **place = host_place(name);
@@ -65,6 +71,7 @@ unsigned session_places_at_host(void)
         return places.most_per_host;
 }
 
+/* Never below 0, also after a limit was lowered beneath what is open. */
 unsigned session_places_left(const char *name)
 {
         const struct host *host = *host_place(name);

@@ -31,6 +31,7 @@ static void request_copy(struct grant_request *to, const struct grant_request *f
         };
 }
 
+/* grant_request has const texts, since most requests borrow them; these are copies of ours. */
 static void forget(const char *secret)
 {
         free_secret((char *)(uintptr_t)secret);
@@ -50,6 +51,7 @@ static void exchange_free(struct token_exchange *exchange)
         free(exchange);
 }
 
+/* The last call. `done` may begin another exchange and must not cancel this one any more: it is freed here. */
 static void finish(struct token_exchange *exchange, enum grant_result result, struct grant_answer *answer,
                    const struct cause *why, const char *challenge_id)
 {
@@ -85,6 +87,8 @@ static void explain(struct cause *cause)
         }
 }
 
+/* The server's Date counts as a witness about our clock: a wrong one makes tokens and certificates look
+ * expired. */
 static void ended(void *ctx, const struct cause *why, const char *challenge_id)
 {
         struct token_exchange *exchange = ctx;
@@ -103,6 +107,8 @@ static void ended(void *ctx, const struct cause *why, const char *challenge_id)
         finish(exchange, result, &answer, &cause, challenge_id);
 }
 
+/* For a URL that is none: told on the loop's next turn, as every other outcome, so that the caller has the
+ * exchange in hand before it ends. */
 static void fail_later(void *ctx)
 {
         struct token_exchange *exchange = ctx;
@@ -114,6 +120,8 @@ static void fail_later(void *ctx)
                 exchange_free(exchange);
 }
 
+/* Also when the session goes to the next address: an engine serves one connection. The form has secrets in
+ * it and is wiped. */
 static struct engine *new_engine(void *ctx)
 {
         struct token_exchange *exchange = ctx;
@@ -125,6 +133,8 @@ static struct engine *new_engine(void *ctx)
 /* The engine ends without ever being ready. */
 static const struct session_user session_user = { .again = new_engine, .ended = ended };
 
+/* Addresses, timeouts and trust are the account's; what weakens TLS for an old mail server is not, nor is
+ * its client certificate shown to a third party. */
 static void open_link(struct token_exchange *exchange, const struct property_values *values, bool record)
 {
         struct session_plan plan;
@@ -160,6 +170,7 @@ struct token_exchange *token_exchange_begin(const struct property_values *values
         return exchange;
 }
 
+/* Without a session fail_later() is on its way and frees it. */
 void token_exchange_cancel(struct token_exchange *exchange)
 {
         if (!exchange)
@@ -169,6 +180,8 @@ void token_exchange_cancel(struct token_exchange *exchange)
                 exchange_free(exchange);
 }
 
+/* The client secret is borrowed from the secrets, until the next change of them; token_exchange_begin()
+ * copies it. */
 int token_client(const struct property_values *values, const struct grant_source *source,
                  struct grant_request *out, struct cause *cause)
 {
