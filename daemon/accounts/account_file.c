@@ -8,11 +8,15 @@
 
 #include <stdio.h>
 
+/* A valid name has no slash and begins with no dot (common/names.h), so the file is in that folder. The
+ * caller frees. */
 char *account_file_path(const char *name)
 {
         return text_of("%s/accounts/%s.json", store_directory(), name);
 }
 
+/* Without secrets, which have files of their own. The version is for a reader that may have to tell forms
+ * apart. */
 char *account_file_text(const struct property_values *values, const char *id)
 {
         json_t *all = properties_json(values, true);
@@ -31,6 +35,8 @@ char *account_file_text(const struct property_values *values, const char *id)
         return text;
 }
 
+/* `values` is to be freed with properties_done() in any case. All faults are gathered, so that a person
+ * mends them in one go. */
 void account_values_of(struct property_values *values, const char *name, const char *kind,
                        const json_t *request, struct causes *problems)
 {
@@ -76,6 +82,8 @@ static void problems_cause(const char *path, const struct causes *problems, stru
         free(text);
 }
 
+/* A file from before there were ids has none: that is no fault. The id ties the mail of an account to it,
+ * and a foreign one would take over the mail of another. */
 static bool read_id(const json_t *file, char id[OWNER_ID_SIZE])
 {
         const json_t *given = json_object_get(file, "id");
@@ -90,6 +98,8 @@ static bool read_id(const json_t *file, char id[OWNER_ID_SIZE])
         return true;
 }
 
+/* With -1 `values` holds nothing that is to be freed, and the account is shown as unreadable with the
+ * cause. */
 int account_file_read(const char *path, const char *name, struct property_values *values,
                       char id[OWNER_ID_SIZE], struct cause *cause)
 {

@@ -30,6 +30,7 @@ struct authorize {
         void *ctx;
 };
 
+/* By way of the loop where a timer or an exchange of its own is on the stack. */
 static void authorize_free(void *ctx)
 {
         struct authorize *authorize = ctx;
@@ -75,6 +76,8 @@ static void finish(struct authorize *authorize, const struct cause *cause)
 
 /* ---- agreed ---- */
 
+/* After the token is on disk. It is recorded also when the caller has gone meanwhile: the account has
+ * changed all the same, or has been deleted, which account_named() tells. */
 static void stored(void *ctx, const struct cause *cause)
 {
         struct authorize *authorize = ctx;
@@ -95,8 +98,11 @@ static void stored(void *ctx, const struct cause *cause)
         finish(authorize, cause_happened(cause) ? cause : &none);
 }
 
+/* The client secret is read anew each time: it may have been replaced while a person looked for a browser. */
 static void ask_whether(void *ctx);
 
+/* RFC 8628, 3.5: pending goes on, slow_down adds five seconds for good, anything else ends it. The interval
+ * never exceeds INTERVAL_MOST by more than one step. */
 static void asked_whether(void *ctx, enum grant_result result, struct grant_answer *answer,
                           const struct cause *why, const char *challenge_id)
 {
@@ -152,6 +158,7 @@ static void ask_whether(void *ctx)
 
 /* ---- the code ---- */
 
+/* The user code is for the person's eyes and goes to the caller alone, never into the journal. */
 static void tell_code(struct authorize *authorize, const struct grant_answer *answer)
 {
         scoped(scoped_free) char *words = text_of(
@@ -170,6 +177,7 @@ static void tell_code(struct authorize *authorize, const struct grant_answer *an
         json_decref(step);
 }
 
+/* The provider's numbers are bounded: it decides how often it is asked, but not that nobody is ever told. */
 static void code_came(void *ctx, enum grant_result result, struct grant_answer *answer,
                       const struct cause *why, const char *challenge_id)
 {
@@ -190,6 +198,8 @@ static void code_came(void *ctx, enum grant_result result, struct grant_answer *
         tell_code(authorize, answer);
 }
 
+/* Works on a copy of the properties: a change of the account meanwhile does not mix two providers. Nothing
+ * is stored before somebody has agreed. */
 int authorize_begin(const struct account *account, const struct actor *actor,
                     const struct authorize_user *user, void *ctx, struct authorize **out, struct cause *cause)
 {
@@ -223,6 +233,7 @@ int authorize_begin(const struct account *account, const struct actor *actor,
         return 0;
 }
 
+/* A token on its way to the disk cannot be called back: stored() frees then, and tells nobody. */
 void authorize_cancel(struct authorize *authorize)
 {
         authorize->user = NULL;

@@ -7,10 +7,13 @@
 #include "daemon/sasl/http_post.h"
 #include "daemon/session/session.h"
 
+/* A person waits for it at a terminal. */
 enum { CONNECT_SECONDS = 10 };
 
 static const struct {
         const char *before, *behind; /* the domain */
+/* In the order in which Thunderbird asks. Only over TLS and with a verified certificate: the file says to
+ * which server a password goes. */
 } places[] = {
         { "https://autoconfig.", "/mail/config-v1.1.xml" },
         { "https://", "/.well-known/autoconfig/mail/config-v1.1.xml" },
@@ -57,8 +60,11 @@ static struct engine *new_engine(void *ctx)
         return http_post_new(&((struct autoconfig *)ctx)->at, NULL);
 }
 
+/* By way of the loop, since it closes the session whose callback asked for it. */
 static void try_next(void *object);
 
+/* Any status but 200, and any failure, sends us to the next place; the cause of the last one is told when
+ * none had the file. Redirects are not followed: they could lead to a name that nobody vouched for. */
 static void ended(void *ctx, const struct cause *why, unused_arg const char *challenge_id)
 {
         struct autoconfig *autoconfig = ctx;
@@ -84,6 +90,7 @@ static void ended(void *ctx, const struct cause *why, unused_arg const char *cha
 
 static const struct session_user session_user = { .again = new_engine, .ended = ended };
 
+/* A session with the defaults of an outgoing account and without an account: no challenge is recorded. */
 static void open_session(struct autoconfig *autoconfig)
 {
         struct property_values values;
@@ -138,6 +145,7 @@ struct autoconfig *autoconfig_fetch(const char *domain,
         return autoconfig;
 }
 
+/* `done` is not called any more. Freed on the loop's next turn: the caller may be inside the session. */
 void autoconfig_cancel(struct autoconfig *autoconfig)
 {
         autoconfig->done = NULL;

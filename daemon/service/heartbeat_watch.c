@@ -19,6 +19,7 @@ struct heartbeat_watch {
         const struct heartbeat_user *user; /* NULL: it is over */
         void *ctx;
         struct timer *late, *look;
+        /* loop_now() in milliseconds; look_ms is the wait before the next look. */
         int64_t began, look_ms;
         bool sent;
         struct heartbeat_watch *next;
@@ -49,6 +50,7 @@ static void drop_watch(void *ctx)
         free(watch);
 }
 
+/* Freed on the loop's next turn, since the callers walk the list or stand in one of the timers. */
 static void take_out(struct heartbeat_watch *watch)
 {
         struct heartbeat_watch **place = &watches;
@@ -61,6 +63,7 @@ static void take_out(struct heartbeat_watch *watch)
         loop_later(drop_watch, watch);
 }
 
+/* The last word to the user: `done`, once, and nothing after it. */
 static void finish(struct heartbeat_watch *watch, const char *name, const char *result, const char *text,
                    const struct cause *cause)
 {
@@ -72,6 +75,7 @@ static void finish(struct heartbeat_watch *watch, const char *name, const char *
         json_decref(step);
 }
 
+/* The message itself goes on its way; only nobody waits for it any more. */
 void heartbeat_cancel(struct heartbeat_watch *watch)
 {
         take_out(watch);
@@ -93,6 +97,8 @@ static void looked(void *ctx, const struct poll_result *result)
         (void)result; /* what came is told by who receives it */
 }
 
+/* An account with IDLE hears of the message by itself; the others would wait for their next poll, which may
+ * be an hour away. Fewer and fewer looks, so that a message that is lost costs little. */
 static void look(void *ctx)
 {
         struct heartbeat_watch *watch = ctx;
@@ -108,6 +114,8 @@ static void look(void *ctx)
         timer_set(watch->look, watch->look_ms);
 }
 
+/* What is told is the first step that has not happened: that it was not sent, with the account's own cause
+ * where there is one, or that it did not come. */
 static void late(void *ctx)
 {
         struct heartbeat_watch *watch = ctx;
@@ -144,6 +152,7 @@ static struct heartbeat_watch *next_of(struct heartbeat_watch *at, const char *a
         return at;
 }
 
+/* One message serves all who asked meanwhile: each of them is told. */
 void heartbeat_watches_queued(const char *account, const char *id)
 {
         scoped(scoped_free) char *text = text_of("in the queue as %s", id);
@@ -152,6 +161,7 @@ void heartbeat_watches_queued(const char *account, const char *id)
                 tell(watch, "queued", text);
 }
 
+/* `next` is read before finish() takes the watch out. */
 void heartbeat_watches_sent(const char *account)
 {
         const struct account *sender = account_named(account);
@@ -191,6 +201,8 @@ void heartbeat_watches_missed(const char *account, const struct cause *cause)
         }
 }
 
+/* Refused at once where nothing could be sent, rather than after WAIT_MS. With 0 `done` is called in the
+ * end unless it is cancelled. */
 int heartbeat_ask(struct account *account, const struct heartbeat_user *user, void *ctx,
                   struct heartbeat_watch **out, struct cause *cause)
 {

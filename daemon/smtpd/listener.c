@@ -20,8 +20,11 @@
 
 enum {
         SOCKETS_MOST = 32,
+        /* Then the loop turns: a flood of connections must not keep those who are here from being served. */
         ACCEPTED_A_TURN = 64,
+        /* Without a descriptor the sockets stay readable: no pause would be a busy loop. */
         PAUSE_MS = 500,
+        /* About what a backlog holds (net.core.somaxconn); so turning away ends while others keep coming. */
         TURNED_AWAY = 4096,
         PORT_TLS = 465, /* RFC 8314 section 7.3 */
 };
@@ -68,6 +71,8 @@ static void out_of_descriptors(const struct listening *socket)
         notices_tell("no file descriptor is left for SMTP clients: pausing");
 }
 
+/* The socket is level-triggered: what is left after a turn is reported again. ECONNABORTED is a peer that
+ * has gone while it waited. */
 static void ready(void *ctx, unused_arg int what)
 {
         const struct listening *socket = ctx;
@@ -101,6 +106,8 @@ static uint16_t port_of(int fd)
                                                : ((const struct sockaddr_in6 *)&here)->sin6_port);
 }
 
+/* `name` is the FileDescriptorName= of the socket unit. It decides about TLS, or the port does, so that a
+ * unit without names works on 465. */
 static void open_door(int fd, const char *name)
 {
         struct listening *socket = &listener.sockets[listener.count++];
@@ -125,6 +132,8 @@ static void note_rules(const struct settings *settings)
         listener.allow_submit = copy_text(settings ? settings->allow_submit : NULL);
 }
 
+/* Sockets come from the service manager alone: this process has no right to bind a low port. Without any
+ * the listener is off, and nothing below it is opened. */
 void smtpd_listener_open(const struct settings *settings)
 {
         const char *name = "";
@@ -154,6 +163,8 @@ void smtpd_listener_open(const struct settings *settings)
                           cause.text);
 }
 
+/* In place of a daemon that could not start. Peers that wait in the backlog hear a reason at once rather
+ * than a timeout; nothing here may block. */
 static void turn_away(int fd)
 {
         static const char words[] = "421 4.3.0 the service does not start: try again later\r\n";
@@ -175,6 +186,7 @@ void smtpd_listener_turn_away(void)
         }
 }
 
+/* New rules about who may come also hold for those who are here already: each is judged anew. */
 void smtpd_listener_reload(const struct settings *settings)
 {
         listener.settings = settings;
@@ -187,6 +199,7 @@ void smtpd_listener_reload(const struct settings *settings)
         note_rules(settings);
 }
 
+/* By the last client's leaving or by the time limit, whichever is first; once. */
 static void wound_down(unused_arg void *ctx)
 {
         void (*over)(void) = take(listener.over);
@@ -200,6 +213,8 @@ static void all_have_left(void)
         timer_set(listener.ending, 0);
 }
 
+/* The sockets stay open and unread: peers that come now wait in the backlog for the next process, which
+ * gets the same sockets. */
 void smtpd_listener_wind_down(int64_t ms, void (*over)(void))
 {
         listener.over = over;
@@ -211,6 +226,7 @@ void smtpd_listener_wind_down(int64_t ms, void (*over)(void))
         smtpd_clients_wind_down(all_have_left);
 }
 
+/* Also after an open that found no sockets: each step bears with what was not made. */
 void smtpd_listener_close(void)
 {
         smtpd_clients_close();

@@ -24,11 +24,15 @@ struct places {
         unsigned alike, all, most_alike, most_all;
 };
 
+/* Root and the station's own user have places of their own, so that no crowd of users keeps an operator
+ * out. */
 static bool in_charge(const struct smtpd_slot *slot)
 {
         return slot->local && (slot->uid == 0 || slot->uid == geteuid());
 }
 
+/* The one whom limits are for: a local user by uid, a peer on the network by address (IPv6 by /64, since a
+ * host has as many addresses as it likes there). */
 static bool are_alike(const struct smtpd_slot *a, const struct smtpd_slot *b)
 {
         if (a->local != b->local)
@@ -41,6 +45,8 @@ static bool same_side(const struct smtpd_slot *a, const struct smtpd_slot *b)
         return a->local == b->local && in_charge(a) == in_charge(b);
 }
 
+/* A walk over all, at each connection: they are bounded by the three limits, and counters that could go
+ * wrong are not needed. */
 static struct places count(const struct smtpd_slot *slot)
 {
         struct places places = { .most_alike = LIMIT_SMTP_OF_ADDRESS, .most_all = LIMIT_SMTP_NETWORK };
@@ -69,6 +75,8 @@ static struct smtpd_slot *sleeper(const struct smtpd_slot *slot, bool alike)
         return longest;
 }
 
+/* A full house asks those who idle to go. Where the limit of those alike is reached, only one of them may
+ * go: nobody loses a place to another's crowd. */
 bool smtpd_slot_take(struct smtpd_slot *slot, void (*evict)(void *owner))
 {
         struct places places = count(slot);
@@ -90,6 +98,7 @@ bool smtpd_slot_take(struct smtpd_slot *slot, void (*evict)(void *owner))
         return true;
 }
 
+/* Twice is once: an evicted client gives its place back before it has left. */
 void smtpd_slot_free(struct smtpd_slot *slot)
 {
         if (!slot->link)
@@ -100,6 +109,7 @@ void smtpd_slot_free(struct smtpd_slot *slot)
         slot->link = NULL;
 }
 
+/* IPv4 fills the last four bytes, which are 0 for IPv6: the two cannot be taken for each other. */
 void smtpd_slot_address(struct smtpd_slot *slot, const struct sockaddr_storage *address)
 {
         memset(slot->address, 0, sizeof slot->address);
@@ -117,6 +127,8 @@ static struct failures {
         int64_t last;
 } failures[FAILURES];
 
+/* Never NULL: a new peer takes the place of the one that failed longest ago. Who fails from more than
+ * FAILURES addresses is forgotten early, which the delay of each session still slows. */
 static struct failures *failures_of(const struct smtpd_slot *slot)
 {
         struct failures *oldest = &failures[0];
@@ -132,6 +144,8 @@ static struct failures *failures_of(const struct smtpd_slot *slot)
         return oldest;
 }
 
+/* How long the answer is kept back, in milliseconds: doubled with each wrong password of the same peer,
+ * over all its sessions. */
 int64_t smtpd_slot_failed(const struct smtpd_slot *slot)
 {
         struct failures *of = failures_of(slot);

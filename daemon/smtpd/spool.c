@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+/* Several threads, since one disk operation may stall; one message never has two pieces under way, so its
+ * bytes stay in order. */
 enum { THREADS = 4, PIECE_MOST = 8 * MIB };
 
 struct spool_piece {
@@ -26,6 +28,7 @@ struct spool {
         handle_id self;
         struct buf memory;
         int fd; /* -1: none yet, or a piece has it */
+        /* A piece is under way: `memory` collects the next one meanwhile. */
         bool busy;
         struct cause fault;
         void (*written)(void *ctx);
@@ -43,6 +46,8 @@ void spools_open(const char *state_directory)
         spools.threads = workers_new("smtp-spool", THREADS);
 }
 
+/* A thread that hangs on a sick disk is left behind after a moment; its piece is lost with the process, and
+ * no client was told that it is safe. */
 void spools_close(void)
 {
         workers_abandon(take(spools.threads));
@@ -63,6 +68,7 @@ struct spool *spool_new(void (*written)(void *ctx), void *ctx)
         return spool;
 }
 
+/* A piece that is under way finds the handle dropped and closes the file itself. */
 void spool_free(struct spool *spool)
 {
         if (!spool)
@@ -81,6 +87,8 @@ void spool_add(struct spool *spool, const uint8_t *bytes, size_t len)
 
 /* ---- writing ---- */
 
+/* In a thread. The file has no name: after a kill -9 the kernel frees it, and nobody else can open it
+ * meanwhile. It is not synced: the queue does that before the message is accepted. */
 static void write_piece(struct job *job)
 {
         struct spool_piece *piece = container_of(job, struct spool_piece, job);
@@ -93,6 +101,7 @@ static void write_piece(struct job *job)
                 (void)cause_errno(&piece->cause, errno, "cannot write the message to the spool");
 }
 
+/* On the loop. The owner may have gone; if not, it gets the file back before it is called. */
 static void piece_done(struct job *job)
 {
         struct spool_piece *piece = container_of(job, struct spool_piece, job);
@@ -113,6 +122,8 @@ static void piece_done(struct job *job)
                 spool->written(spool->ctx);
 }
 
+/* Small messages never see the disk here: they stay in memory up to SPOOL_MEMORY and go into the queue from
+ * there. */
 void spool_write(struct spool *spool, bool end)
 {
         bool enough = spool->memory.len > SPOOL_MEMORY || (end && spool->fd >= 0 && spool->memory.len);
@@ -141,6 +152,7 @@ const struct cause *spool_fault(const struct spool *spool)
         return cause_happened(&spool->fault) ? &spool->fault : NULL;
 }
 
+/* Either the file or the bytes, never both; the caller owns what it gets. Not while a piece is under way. */
 void spool_take(struct spool *spool, int *fd, uint8_t **bytes, size_t *len)
 {
         *fd = spool->fd;

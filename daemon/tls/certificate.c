@@ -39,6 +39,7 @@ static char *bio_printable(BIO *bio)
 {
         char *bytes = NULL;
         long len = BIO_get_mem_data(bio, &bytes);
+        /* More than printable_copy() makes of any byte (\xNN, and \u{NNNN} of several). */
         size_t room = (size_t)len * 12 + 1;
         char *text = new_zeroed(room, 1);
 
@@ -46,6 +47,7 @@ static char *bio_printable(BIO *bio)
         return text;
 }
 
+/* Fails without memory only, and then as every allocation here does. */
 static BIO *new_bio(void)
 {
         BIO *bio = BIO_new(BIO_s_mem());
@@ -54,6 +56,7 @@ static BIO *new_bio(void)
         return bio;
 }
 
+/* RFC 2253 order, the UTF-8 of the peer kept: printable_copy() escapes what is not to be shown. */
 static char *name_text(const X509_NAME *name)
 {
         BIO *bio = new_bio();
@@ -64,6 +67,7 @@ static char *name_text(const X509_NAME *name)
         return text;
 }
 
+/* The common name where there is one, else the whole name; cut to what fits. */
 void x509_short_name(const X509_NAME *name, char out[80])
 {
         int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
@@ -82,6 +86,7 @@ void x509_short_name(const X509_NAME *name, char out[80])
         OPENSSL_free(utf8);
 }
 
+/* 0 for a date that cannot be read: for showing alone, validity is judged by OpenSSL. */
 time_t asn1_time(const ASN1_TIME *time)
 {
         struct tm tm;
@@ -89,6 +94,8 @@ time_t asn1_time(const ASN1_TIME *time)
         return time && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
 }
 
+/* Hexadecimal: up to 20 octets (RFC 5280, 4.1.2.2), which no integer of ours holds, and some CAs exceed
+ * that. */
 static char *serial_text(const X509 *x509)
 {
         BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x509), NULL);
@@ -112,6 +119,7 @@ static char *labelled(const char *label, const ASN1_STRING *string)
         return result;
 }
 
+/* Network byte order, 4 or 16 octets (RFC 5280, 4.2.1.6); any other length is shown as bytes. */
 static char *address_name(const ASN1_STRING *string)
 {
         char text[INET6_ADDRSTRLEN] = "";
@@ -142,6 +150,7 @@ static char *general_name(const GENERAL_NAME *name)
         }
 }
 
+/* NULL at the end. Without the extension, or with one that cannot be decoded, the list is empty. */
 static char **alt_names(const X509 *x509)
 {
         GENERAL_NAMES *names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
@@ -154,6 +163,8 @@ static char **alt_names(const X509 *x509)
         return list;
 }
 
+/* The digest is of the SubjectPublicKeyInfo, which survives a renewal with the same key: what pins=key
+ * compares. A key of an algorithm that OpenSSL does not know still has one. */
 static void read_key(X509 *x509, struct certificate *out)
 {
         EVP_PKEY *key = X509_get0_pubkey(x509);
@@ -187,6 +198,8 @@ void x509_digest(X509 *x509, uint8_t out[32])
                 abort(); /* SHA-256 of bytes in memory */
 }
 
+/* All is copied: `x509` may be freed by its session the next moment, while `out` lives on in lists and in
+ * JSON. */
 void certificate_from_x509(X509 *x509, struct certificate *out)
 {
         uint8_t *der = NULL;
@@ -220,6 +233,8 @@ int certificate_from_der(const uint8_t *der, size_t len, struct certificate *out
                 return cause_set(cause, CAUSE_TOO_LARGE, "a certificate of %zu bytes", len);
         const uint8_t *at = der;
         X509 *x509 = d2i_X509(NULL, &at, (long)len);
+        /* Bytes behind the certificate are refused: they would be in the digest of one reader and not in
+         * that of another. */
         if (!x509 || at != der + len) {
                 X509_free(x509);
                 return cause_set(cause, CAUSE_CERTIFICATE, "not a certificate, or a malformed one");
@@ -229,6 +244,7 @@ int certificate_from_der(const uint8_t *der, size_t len, struct certificate *out
         return 0;
 }
 
+/* From the DER again: one way to fill in the fields, and no list of fields to copy that may miss one. */
 void certificate_copy(struct certificate *to, const struct certificate *from)
 {
         if (certificate_from_der(from->der, from->der_len, to, NULL) < 0)
@@ -248,12 +264,16 @@ char *certificate_pem(const struct certificate *certificate)
         return text;
 }
 
+/* The three labels that OpenSSL writes for certificates; of a TRUSTED one the trust settings that follow
+ * the DER are not read. */
 bool pem_is_certificate(const char *name)
 {
         return strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0 ||
                strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
 }
 
+/* Text between the blocks is passed over (RFC 7468, 2). `each` ends the loop with anything but 0, which is
+ * returned then; the bytes are OpenSSL's and wiped after each block. */
 int pem_each(const void *bytes, size_t len,
              int (*each)(void *ctx, const char *name, const uint8_t *der, size_t der_len,
                          struct cause *cause),
@@ -283,6 +303,7 @@ int pem_each(const void *bytes, size_t len,
         return result;
 }
 
+/* 1 ends pem_each(): what follows the first certificate is not looked at. */
 static int take_first(void *ctx, const char *name, const uint8_t *der, size_t der_len, struct cause *cause)
 {
         if (!pem_is_certificate(name))
