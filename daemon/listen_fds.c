@@ -16,6 +16,8 @@ static struct {
         bool *taken;
 } passed;
 
+/* Once: sd_listen_fds_with_names() takes the variables out of the environment, so that no child believes
+ * that the sockets are its own. */
 static void look(void)
 {
         if (passed.looked)
@@ -28,6 +30,8 @@ static void look(void)
         passed.taken = new_zeroed((size_t)passed.count + 1, sizeof *passed.taken);
 }
 
+/* Only stream sockets that listen: what a unit passes on by mistake is left, and closed by
+ * listen_fds_close(). */
 static bool is_of(int fd, enum listen_fds_kind kind)
 {
         if (kind == LISTEN_FDS_UNIX)
@@ -36,6 +40,8 @@ static bool is_of(int fd, enum listen_fds_kind kind)
                sd_is_socket_inet(fd, AF_INET6, SOCK_STREAM, 1, 0) > 0;
 }
 
+/* The descriptor is the caller's from here on; the name is valid until listen_fds_close(). -1: there is no
+ * further one of this kind. */
 int listen_fds_take(enum listen_fds_kind kind, const char **name)
 {
         look();
@@ -52,6 +58,7 @@ int listen_fds_take(enum listen_fds_kind kind, const char **name)
         return -1;
 }
 
+/* How many nobody took. Afterwards there is none: a second call finds nothing. */
 unsigned listen_fds_close(void)
 {
         unsigned left = 0;

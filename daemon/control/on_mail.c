@@ -11,6 +11,7 @@ struct submitted {
         char (*notifies)[DSN_NOTIFY_SIZE]; /* `notify` as it is kept; "" where an item is empty */
 };
 
+/* An answer means that the message is on disk, synced: the client may forget it. */
 static void was_submitted(void *ctx, const struct submit_answer *answer, const struct causes *problems)
 {
         struct call *call = ctx;
@@ -28,11 +29,13 @@ static void was_submitted(void *ctx, const struct submit_answer *answer, const s
         call_reply(call, reply);
 }
 
+/* The client has gone. What is committed already stays: the same key finds it when the client asks again. */
 static void give_up(void *work)
 {
         submit_give_up(work);
 }
 
+/* Exactly one of descriptor and base64 is to be given. */
 static void check_words(const struct submitted *in, struct causes *problems)
 {
         if (in->said->priority && strcmp(in->said->priority, "normal") != 0 &&
@@ -70,6 +73,7 @@ static void check_reports(struct submitted *in, struct causes *problems)
         }
 }
 
+/* ORCPT of each recipient (RFC 3461, 4.2), "" where there is none. Twenty problems are enough to be told. */
 static void check_originals(const struct submitted *in, struct causes *problems)
 {
         size_t index, count = json_array_size(in->said->originals);
@@ -86,6 +90,8 @@ static void check_originals(const struct submitted *in, struct causes *problems)
         }
 }
 
+/* One item stands for all recipients. NULL: nothing is asked, and the server's own rule holds (RFC 3461,
+ * 4.1). */
 static const char *notify_of(const struct submitted *in, size_t recipient)
 {
         const char *words =

@@ -8,6 +8,8 @@
 #include "daemon/imap/reply.h"
 #include "daemon/imap/work.h"
 
+/* PEEK: fetching alone sets no \Seen; that follows when the message is on disk. UID is asked for although
+ * it is implied (RFC 3501, 6.4.8), since some servers leave it out. */
 static const char fetch_what[] = " (UID BODY.PEEK[])", fetch_dated[] = " (UID INTERNALDATE BODY.PEEK[])";
 static const char check_what[] = " (UID FLAGS)";
 
@@ -71,6 +73,8 @@ static void why_refused(const struct imap_session *session, uint32_t uid, const 
                                 uid, shown ? ": " : "", len, shown ? reply->words.bytes : "");
 }
 
+/* The user notes that the message is missing and tries again at another poll. It may fail to, on a full
+ * disk: then the session ends, and nothing is passed over unnoticed. */
 static void refuse(struct imap_session *session, size_t item, const struct imap_reply *reply)
 {
         struct imap_wanted *wanted = &session->work.items[item];
@@ -112,6 +116,7 @@ static void settle(struct imap_session *session, const struct imap_reply *reply)
                 settle_one(session, (size_t)parted, reply);
 }
 
+/* A BAD to one command is about that command; everything else (BYE, a lost line) is about the session. */
 static bool is_answer(const struct imap_reply *reply)
 {
         return reply->status == IMAP_OK || reply->status == IMAP_NO || reply->status == IMAP_REFUSED_AS_BAD;
@@ -133,6 +138,8 @@ static int checked(struct imap_session *session, const struct imap_reply *reply)
         return imap_operation_done(session, finished_fetch);
 }
 
+/* Second round, once the window is empty: one message a server cannot hand out may make it refuse a whole
+ * command, and must not keep the others of it away. */
 static void say_singly(struct imap_session *session)
 {
         struct imap_work *work = &session->work;
@@ -144,6 +151,8 @@ static void say_singly(struct imap_session *session)
         }
 }
 
+/* A refusal is told with `false` and ends nothing: the fetching goes on, and what becomes of the marks is
+ * for the user to decide. */
 static void beside_heard(struct imap_session *session, const struct imap_reply *reply)
 {
         const struct imap_flight *flight = &session->answered;
@@ -152,6 +161,8 @@ static void beside_heard(struct imap_session *session, const struct imap_reply *
                                             flight->until - flight->first, imap_served(reply));
 }
 
+/* After each tagged answer; the bodies came before it. Three rounds: all in sets, what is left one by one,
+ * and a check whether what was refused is still there. */
 int imap_bodies_heard(struct engine *engine, const void *reply)
 {
         struct imap_session *session = imap_session_of(engine);
@@ -189,6 +200,7 @@ static void take_without_sizes(struct imap_session *session, const struct mailbo
                 session->work.items[i].size = 0;
 }
 
+/* Three fields of messages too large to be fetched: enough for the note that stands for one in the inbox. */
 void imap_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count)
 {
         struct imap_session *session = imap_session_of(engine);
@@ -219,6 +231,7 @@ int imap_heads_heard(struct engine *engine, const void *reply)
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_fetch);
 }
 
+/* Only messages that are on disk here come to this: with MARK_DELETED the server's copy ends. */
 void imap_mark(struct engine *engine, const struct mailbox_entry *entries, size_t count,
                enum mailbox_mark mark)
 {
@@ -253,6 +266,7 @@ static void not_marked(struct imap_session *session, const struct imap_reply *re
         }
 }
 
+/* One message of the set may be the reason for the refusal: each is tried by itself in the next round. */
 static void mark_singly(struct imap_session *session)
 {
         for (size_t i = session->answered.first; i < session->answered.until; i++) {
@@ -280,6 +294,7 @@ int imap_store_heard(struct engine *engine, const void *reply)
         }
         if (session->in_flight)
                 return STEP_SAME;
+        /* UID EXPUNGE only (RFC 4315, 2.1): a plain EXPUNGE would remove what others have flagged as well. */
         if (session->mark == MARK_DELETED && session->info.can_expunge_uid) {
                 work->singly = false;
                 work->next = 0;
@@ -305,6 +320,8 @@ int imap_expunge_heard(struct engine *engine, const void *reply)
         return session->in_flight ? (int)STEP_SAME : imap_operation_done(session, finished_mark);
 }
 
+/* An operation without messages ends by way of the server too: its outcome never comes from inside the call
+ * that asked for it, and a server that is gone is noticed. */
 void imap_say_nothing(struct engine *engine)
 {
         imap_say(imap_session_of(engine), "NOOP");

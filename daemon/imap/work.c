@@ -7,8 +7,11 @@
 
 #include <stdio.h>
 
+/* A command line stays below the 1000 octets that RFC 2683, 3.2.1.5 advises; a range is two numbers of ten
+ * digits, a colon and a comma. */
 enum { SET_SIZE = 900, RANGE_SIZE = 24 };
 
+/* UIDs are unsigned: a difference would overflow. */
 static int by_uid(const void *a, const void *b)
 {
         const struct imap_wanted *one = a, *other = b;
@@ -22,6 +25,7 @@ void imap_work_clear(struct imap_session *session)
         session->work = (struct imap_work){ 0 };
 }
 
+/* Each UID once and ascending, which bsearch() and the ranges rest on. */
 void imap_work_sort(struct imap_session *session)
 {
         struct imap_work *work = &session->work;
@@ -35,6 +39,8 @@ void imap_work_sort(struct imap_session *session)
         work->count = kept;
 }
 
+/* -1 beyond LIMIT_LISTED: a server cannot make us hold more, whatever it lists. What is held is told to the
+ * user, who counts the memory of all accounts. */
 int imap_work_add(struct imap_session *session, uint32_t uid)
 {
         struct imap_work *work = &session->work;
@@ -51,6 +57,7 @@ int imap_work_add(struct imap_session *session, uint32_t uid)
         return 0;
 }
 
+/* A copy: the caller's list may change while commands are in flight. */
 void imap_work_take(struct imap_session *session, const struct mailbox_entry *entries, size_t count)
 {
         struct imap_work *work = &session->work;
@@ -70,6 +77,8 @@ void imap_work_take(struct imap_session *session, const struct mailbox_entry *en
         imap_work_sort(session);
 }
 
+/* Servers answer in the order of the set: the hint makes that a comparison, and the search is for the
+ * others. */
 ssize_t imap_work_find(struct imap_session *session, uint32_t uid)
 {
         struct imap_work *work = &session->work;
@@ -109,6 +118,9 @@ static void next_range(struct imap_work *work, size_t *messages, uint64_t *bytes
                  *bytes < IMAP_BYTES_PER_COMMAND);
 }
 
+/* As many messages as one command may have, by count, by bytes and by the length of its line. One message
+ * at least, however large: it would never be asked for else. False: nothing is left, or a large one is
+ * next. */
 static bool next_set(struct imap_work *work, char set[SET_SIZE])
 {
         size_t used = 0, messages = 0;
@@ -137,6 +149,8 @@ static bool next_single(struct imap_work *work, char set[SET_SIZE])
         return true;
 }
 
+/* Fills the window: the next command is on its way while the last one is answered, so that a long round
+ * trip costs little. Singly there is one at a time, since the answer has to tell which message it is about. */
 void imap_work_say(struct imap_session *session, const char *verb, const char *rest)
 {
         struct imap_work *work = &session->work;
@@ -173,6 +187,7 @@ static size_t beside_set(const struct mailbox_entry *items, size_t count, char s
         return taken;
 }
 
+/* Half of the window at most: marking does not hold up fetching. */
 void imap_beside_say(struct imap_session *session)
 {
         char set[SET_SIZE];
@@ -191,6 +206,7 @@ void imap_beside_say(struct imap_session *session)
         }
 }
 
+/* False when there was none left to ask about. */
 bool imap_work_say_refused(struct imap_session *session, const char *rest)
 {
         struct imap_work *work = &session->work;
@@ -207,6 +223,7 @@ bool imap_work_say_refused(struct imap_session *session, const char *rest)
 
 /* ---- its end ---- */
 
+/* The memory for the list of an operation goes with it: a session may idle for a day after it. */
 void imap_operation_clear(struct imap_session *session)
 {
         imap_work_clear(session);

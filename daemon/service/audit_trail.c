@@ -22,6 +22,8 @@ enum {
 
 static const struct {
         const char *name, *message_id, *words;
+/* The names are part of the interface: events and the journal's fields carry them, and they stay as they
+ * are. The words follow the object in a sentence. */
 } actions[TRAIL_ACTIONS] = {
         [TRAIL_ACCOUNT_ADDED] = { "account.added", MSG_ACCOUNT_CHANGED, "was added" },
         [TRAIL_ACCOUNT_CHANGED] = { "account.changed", MSG_ACCOUNT_CHANGED, "was changed" },
@@ -79,6 +81,8 @@ static void append(struct buf *words, const char *format, ...)
         va_end(args);
 }
 
+/* As JSON, so that a text with blanks or quotes stays one value. Secrets are no properties and never come
+ * here. */
 static void append_value(struct buf *words, const json_t *value)
 {
         scoped(scoped_free) char *text =
@@ -88,6 +92,7 @@ static void append_value(struct buf *words, const json_t *value)
         append(words, "%.*s%s", VALUE_SHOWN, text ? text : "unset", cut ? "..." : "");
 }
 
+/* The caller frees. What is left out is counted: a trail that is silent about its gaps would be worth less. */
 char *audit_trail_differences(const json_t *differences)
 {
         struct buf words = BUF_WITH_MAX(WORDS_MOST);
@@ -127,6 +132,7 @@ char *audit_trail_ids(const json_t *ids)
 
 /* ---- the last one ---- */
 
+/* For the status, also after a restart; the whole trail is the journal's to keep. */
 static void keep_last(const struct actor *actor, const struct trail *trail, const char *text)
 {
         json_t *last = json_object();
@@ -152,6 +158,8 @@ json_t *audit_trail_last(void)
 
 /* ---- telling ---- */
 
+/* To the journal, as an event, and as the last change. `trail->data` is taken over by the event; the texts
+ * stay the caller's. Only what has happened is recorded: callers come here after the disk has it. */
 void audit_trail_record(const struct actor *actor, const struct trail *trail)
 {
         const char *name = actions[trail->action].name;

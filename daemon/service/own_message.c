@@ -13,6 +13,7 @@
 
 #include <unistd.h>
 
+/* Letters of the station are a few kilobytes; the bound is for what they quote. */
 enum { LETTER_MOST = 256 * KIB };
 
 struct sending_own {
@@ -21,6 +22,8 @@ struct sending_own {
         void *ctx;
 };
 
+/* On the loop, once the queue has it on disk or has refused it; `done` is called in any case. The account
+ * may have gone meanwhile. */
 static void was_queued(void *ctx, const char *id, bool duplicate, const struct cause *cause)
 {
         scoped(scoped_free) struct sending_own *own = ctx;
@@ -38,6 +41,7 @@ static void was_queued(void *ctx, const char *id, bool duplicate, const struct c
         own->done(own->ctx, id, cause);
 }
 
+/* "" where the account has neither: then it cannot send a letter of the station's own. */
 static const char *from_of(const struct account *account)
 {
         const char *from = prop_text(&account->values, PROP_FROM),
@@ -46,6 +50,8 @@ static const char *from_of(const struct account *account)
         return !from[0] && strchr(user, '@') ? user : from;
 }
 
+/* Line ends are LF and no Date is set: the queue completes the message as it does with any draft. Bytes
+ * beyond ASCII become "?", so that the declared charset is true and no server needs 8BITMIME. */
 static char *draft_text(const struct own_letter *letter, const char *from)
 {
         struct buf text = BUF_WITH_MAX(LETTER_MOST);
@@ -66,6 +72,8 @@ static char *draft_text(const struct own_letter *letter, const char *from)
         return bytes;
 }
 
+/* Auto-Submitted (RFC 3834, 5) keeps responders from answering. With -1 `done` is not called. The letter
+ * obeys the account's limits as all mail does, but may have a shorter lifetime of its own. */
 int own_letter_send(struct account *account, const struct own_letter *letter,
                     void (*done)(void *ctx, const char *id, const struct cause *cause), void *ctx,
                     struct cause *cause)

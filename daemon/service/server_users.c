@@ -9,6 +9,7 @@
 #include "daemon/session/token.h"
 #include "daemon/tls/allowed.h"
 
+/* A URL that cannot be read is nobody's. */
 static bool is_at(const char *url, const char *host, uint16_t port)
 {
         struct http_place place = { 0 };
@@ -20,6 +21,8 @@ static bool is_at(const char *url, const char *host, uint16_t port)
         return same;
 }
 
+/* Of an account that signs in by OAuth the token endpoints are servers as well, whose certificates may need
+ * an exemption. */
 static bool asks_for_tokens(const struct property_values *values, const char *host, uint16_t port)
 {
         struct grant_source source;
@@ -32,6 +35,8 @@ static bool asks_for_tokens(const struct property_values *values, const char *ho
         return same;
 }
 
+/* Without TLS no certificate is shown, so no exemption is used. When in doubt an entry counts as used: an
+ * unused one is only a line too many. */
 static bool uses(const struct account *account, const char *host, uint16_t port)
 {
         const struct property_values *values = &account->values;
@@ -43,6 +48,7 @@ static bool uses(const struct account *account, const char *host, uint16_t port)
                asks_for_tokens(values, host, port);
 }
 
+/* A walk over all accounts, for each entry of the Allowed Hosts: seldom, and by way of the loop. */
 bool server_users_of(const char *host, uint16_t port)
 {
         for (const struct account *account = accounts_first(); account; account = account->next)
@@ -51,6 +57,7 @@ bool server_users_of(const char *host, uint16_t port)
         return false;
 }
 
+/* One look is on its way: many accounts that change in one turn cause one. */
 static bool looking;
 
 static void look(void *ctx)

@@ -8,6 +8,8 @@
 #include "daemon/tls/clock_doubt.h"
 #include "daemon/tls/trust.h"
 
+/* Anything that came between the go-ahead and the handshake could have been put there by an attacker and
+ * would count as said within TLS (RFC 3207, 6; RFC 2595, 2.2): the session ends. */
 void session_begin_tls(struct session *session, bool implicit)
 {
         struct cause cause = { 0 };
@@ -42,6 +44,7 @@ void session_begin_tls(struct session *session, bool implicit)
         connection_secure(session->connection, channel_transport(session->channel), session_share(session));
 }
 
+/* At debug level; the fields are those that every line about a channel has. */
 static void log_channel(const struct session *session)
 {
         struct subject subject = session_subject(session);
@@ -57,6 +60,8 @@ static void log_channel(const struct session *session)
                   same_text(session->info.verified_by, "allowedHost") ? "" : session->info.verified_by);
 }
 
+/* Most sessions see the certificate of the last one: it is decoded only when it is another, or verified in
+ * another way. */
 static void remember_certificate(const struct session *session)
 {
         struct certificate leaf;
@@ -69,6 +74,8 @@ static void remember_certificate(const struct session *session)
         certificate_done(&leaf);
 }
 
+/* The verdict falls before a byte of the engine is sent: a channel that is not trusted carries no user
+ * name. `reached` may close the session, so what follows looks whether there is still a connection. */
 void session_secured(struct session *session)
 {
         struct engine_channel channel = { .tls = true };

@@ -9,6 +9,7 @@ static struct plain *plain_of(struct transport *transport)
         return container_of(transport, struct plain, transport);
 }
 
+/* No remedy is named: who owns the connection knows what it was for. */
 static enum transport_result failed(int error, struct cause *cause)
 {
         if (error == ETIMEDOUT)
@@ -24,6 +25,7 @@ static enum transport_result failed(int error, struct cause *cause)
         return TRANSPORT_FAILED;
 }
 
+/* EINTR too: the next turn of the loop tries again. */
 static bool would_block(int error)
 {
         return error == EAGAIN || error == EINTR;
@@ -35,6 +37,7 @@ static enum transport_result plain_handshake(unused_arg struct transport *transp
         return TRANSPORT_DONE;
 }
 
+/* An end without TLS is only a FIN; whether it was in order is for the engine to say. */
 static enum transport_result plain_read(struct transport *transport, uint8_t *to, size_t size, size_t *moved,
                                         struct cause *cause)
 {
@@ -46,6 +49,7 @@ static enum transport_result plain_read(struct transport *transport, uint8_t *to
         return got > 0 ? TRANSPORT_DONE : TRANSPORT_END;
 }
 
+/* A peer that has gone is an error here and no signal. */
 static enum transport_result plain_write(struct transport *transport, const uint8_t *from, size_t len,
                                          size_t *moved, struct cause *cause)
 {
