@@ -49,6 +49,7 @@ static char *device_file_text(const struct device *device)
         return text;
 }
 
+/* Exactly so many bytes: a shorter key would be compared with what was in memory before. */
 static bool get_bytes(const json_t *object, const char *name, uint8_t *out, size_t size)
 {
         const char *text = json_string_value(json_object_get(object, name));
@@ -65,6 +66,8 @@ static bool get_bytes(const json_t *object, const char *name, uint8_t *out, size
         return fits;
 }
 
+/* At least 4096 rounds (RFC 7677, 4), and no more than a thread does in a second or so: the number stands
+ * in a file that somebody may have edited. */
 static bool read_keys(const json_t *password, struct scram_keys *keys)
 {
         json_int_t rounds = json_integer_value(json_object_get(password, "iterations"));
@@ -99,6 +102,7 @@ static bool device_from_file(struct device *device, const json_t *object)
 static struct {
         char *folder; /* NULL: closed */
         struct device *first;
+        /* With those that cannot be read: at most LIMIT_DEVICES. */
         size_t count;
         struct workers *hashing;
 } devices;
@@ -116,6 +120,7 @@ static void device_free(struct device *device)
         free(device);
 }
 
+/* What is being changed is a copy: the device signs in as before until the disk has the new one. */
 static struct device *device_copy(const struct device *from)
 {
         struct device *device = new_object(struct device);
@@ -159,6 +164,8 @@ static void enlist(struct device *device)
 
 /* ---- reading ---- */
 
+/* A file that cannot be read makes a device that cannot sign in: it is shown with its fault, and its name
+ * stays taken. */
 static void load(const char *file, size_t name_len)
 {
         struct device *device = new_object(struct device);
@@ -201,6 +208,8 @@ void devices_open(const char *state_directory)
                 (void)closedir(list);
 }
 
+/* Hashing takes milliseconds and is waited for; a change that is being written comes back later and finds
+ * the folder closed. */
 void devices_close(void)
 {
         while (devices.first)
@@ -231,6 +240,7 @@ bool devices_any(void)
         return devices.first != NULL;
 }
 
+/* In memory alone: a file written at each sign-in would let a client wear the disk out. */
 void device_signed_in(const char *name)
 {
         struct device *device = devices.first;
@@ -312,6 +322,7 @@ static void write_later(struct change *change)
         replace_file_later(path, text, text ? strlen(text) : 0, written, change);
 }
 
+/* Takes over `device`, which is not in the list. */
 static struct change *change_new(struct device *device, device_done done, void *ctx)
 {
         struct change *change = new_object(struct change);
@@ -320,6 +331,7 @@ static struct change *change_new(struct device *device, device_done done, void *
         return change;
 }
 
+/* The folder is made with the first device: a station without devices has none. */
 static int check_new(const char *name, const char *account, const char *from, struct cause *cause)
 {
         struct cause why;
@@ -342,6 +354,7 @@ static int check_new(const char *name, const char *account, const char *from, st
         return make_folder(devices.folder, 0700, cause);
 }
 
+/* Without a password it cannot sign in yet; that comes with device_password(). */
 void device_add(const char *name, const char *account, const char *from, const char *by, device_done done,
                 void *ctx)
 {
@@ -374,6 +387,7 @@ static const struct device *existing(const char *name, device_done done, void *c
         return NULL;
 }
 
+/* In a thread: the rounds take milliseconds, which the loop has not. */
 static void hash(struct job *job)
 {
         struct change *change = container_of(job, struct change, job);
@@ -382,6 +396,7 @@ static void hash(struct job *job)
                 scram_keys_make(change->password, &change->device->keys, &change->cause) == 0;
 }
 
+/* On the loop. A device that was deleted while its password was hashed does not come back with it. */
 static void hashed(struct job *job)
 {
         struct change *change = container_of(job, struct change, job);
@@ -395,6 +410,8 @@ static void hashed(struct job *job)
                             &(struct cause){ .code = CAUSE_CANCELLED, .text = "the device has gone" });
 }
 
+/* The password itself is kept nowhere: the file has the SCRAM keys alone (RFC 5802, 3), from which it
+ * cannot be computed. */
 void device_password(const char *name, const char *password, device_done done, void *ctx)
 {
         const struct device *device = existing(name, done, ctx);
@@ -415,6 +432,7 @@ void device_password(const char *name, const char *password, device_done done, v
         workers_run(devices.hashing, &change->job);
 }
 
+/* A session that the device has open ends with its next message (client_requests.c). */
 void device_delete(const char *name, device_done done, void *ctx)
 {
         const struct device *device = existing(name, done, ctx);

@@ -5,6 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/store/kept.h"
 
+/* 0 or less means no limit. */
 uint64_t quota_left(int64_t max_per_day, int64_t sent_today)
 {
         if (max_per_day <= 0)
@@ -12,6 +13,7 @@ uint64_t quota_left(int64_t max_per_day, int64_t sent_today)
         return sent_today >= max_per_day ? 0 : (uint64_t)(max_per_day - sent_today);
 }
 
+/* YYYYMMDD in local time, as a person counts days; it also compares in order. */
 int64_t quota_day(time_t now)
 {
         struct tm day;
@@ -21,6 +23,7 @@ int64_t quota_day(time_t now)
         return (int64_t)(day.tm_year + 1900) * 10000 + (day.tm_mon + 1) * 100 + day.tm_mday;
 }
 
+/* Seconds, at least 1. mktime() knows of days of 23 and 25 hours. */
 int64_t quota_until_midnight(time_t now)
 {
         struct tm day;
@@ -41,6 +44,7 @@ int64_t quota_sent_today(const struct account *account)
         return kept_number(account->name, KEPT_SENT_ON_DAY);
 }
 
+/* The day is kept with the number, so that a restart within the day forgets nothing. */
 void quota_count_sent(const struct account *account, int64_t messages)
 {
         int64_t today = quota_day(loop_wall());
@@ -52,6 +56,8 @@ void quota_count_sent(const struct account *account, int64_t messages)
         kept_add(account->name, KEPT_SENT_ON_DAY, messages);
 }
 
+/* A step of the clock is no new day: what was counted before it counts for the day that it is now.
+ * Otherwise a clock that is set forth and back would give a second quota. */
 void quota_clock_was_set(const struct account *account, int64_t seconds)
 {
         int64_t today = quota_day(loop_wall()), counted = kept_number(account->name, KEPT_SENT_DAY);

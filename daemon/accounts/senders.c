@@ -16,12 +16,15 @@ struct sender_word {
         struct account *account;
 };
 
+/* Words are owned by the index; accounts are not, and leave it before they are freed (senders_remove). */
 static struct {
         struct sender_word *items;
         size_t count, size;
         bool sorted;
 } words;
 
+/* The name of the account last: of several accounts with the same word the first by name is found, always
+ * the same one. */
 static int compare(const void *a, const void *b)
 {
         const struct sender_word *one = a, *other = b;
@@ -48,6 +51,8 @@ static size_t place_of(enum word_kind kind, const char *word, const char *accoun
         return from;
 }
 
+/* While sorted an insertion moves what is behind it; thousands of accounts at start are appended instead
+ * and sorted once. */
 static void put(enum word_kind kind, char *word, struct account *account)
 {
         size_t at = words.sorted ? place_of(kind, word, account->name) : words.count;
@@ -86,6 +91,7 @@ static void each_word(struct account *account,
                 each(WORD_OWN, address_on_wire(own), account);
 }
 
+/* An unreadable account sends for nobody. */
 void senders_add(struct account *account)
 {
         if (!account->unreadable)
@@ -104,6 +110,7 @@ static void take_away(enum word_kind kind, char *word, struct account *account)
         free(word);
 }
 
+/* Before its properties change: the words to be taken away are computed from them. */
 void senders_remove(const struct account *account)
 {
         if (words.count == 0 || !account_is_outgoing(account))
@@ -120,6 +127,7 @@ void senders_close(void)
         memset(&words, 0, sizeof words);
 }
 
+/* By way of "" as account, which is before every name. */
 static struct account *find(enum word_kind kind, const char *word)
 {
         put_in_order();
@@ -130,6 +138,7 @@ static struct account *find(enum word_kind kind, const char *word)
         return found ? words.items[at].account : NULL;
 }
 
+/* The whole address goes before its domain. */
 struct account *senders_named(const char *sender)
 {
         const char *at = strrchr(sender, '@');

@@ -51,6 +51,7 @@ static char *status_words(const struct account *account)
         return text_of("last worked %s%s", when, lacks);
 }
 
+/* Of the last session that had TLS; null before the first one and after one in the clear. */
 static json_t *tls_json(const struct account *account)
 {
         if (!account->has_tls)
@@ -86,6 +87,7 @@ static json_t *kept_number_json(const struct account *account, const struct prop
         return json_integer(number);
 }
 
+/* Where it comes from, never what it is. */
 static json_t *password_source(const struct account *account)
 {
         char *source = secret_source(account->name, "password");
@@ -95,6 +97,8 @@ static json_t *password_source(const struct account *account)
         return text;
 }
 
+/* Each read-only property of the table comes here: what is not named below is a number or a time that is
+ * kept under the property's own name. */
 static json_t *read_only_json(const struct account *account, enum property_id id)
 {
         const struct property *property = &properties[id];
@@ -127,6 +131,8 @@ static json_t *read_only_json(const struct account *account, enum property_id id
         return kept_number_json(account, property);
 }
 
+/* The caller owns it. Nothing here waits for the disk: kept values and counts are in memory, so that a
+ * status of many accounts is cheap. */
 json_t *account_json(const struct account *account)
 {
         json_t *all = properties_json(&account->values, false);
@@ -145,6 +151,7 @@ json_t *account_json(const struct account *account)
 /* ---- warnings: sentences about what is amiss although the account works; the caller frees, NULL: it is not
  * ---- */
 
+/* As long as the exemption is in use: it is meant to be a bridge until the anchor is imported. */
 static char *warn_of_exemption(const struct account *account)
 {
         bool secured =
@@ -189,6 +196,7 @@ static char *warn_of_nameless(const struct account *account)
                        (long long)nameless);
 }
 
+/* The count goes on; the warning ends a week after the last one. */
 static char *warn_of_handed_back(const struct account *account)
 {
         int64_t back = kept_number(account->name, KEPT_LAST_HANDED_BACK);

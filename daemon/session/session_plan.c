@@ -7,6 +7,8 @@
 #include "daemon/tls/trust.h"
 #include "daemon/wire/route.h"
 
+/* Borrows the texts of `values`, which are to live as long as the plan is used; session_open() copies what
+ * it keeps. */
 void session_plan_of(const struct property_values *values, struct session_plan *plan)
 {
         const char *transport = prop_text(values, PROP_TRANSPORT);
@@ -42,6 +44,7 @@ struct subject session_subject(const struct session *session)
         };
 }
 
+/* Also after the connection has been closed: its times were kept. */
 struct connection_times session_times(const struct session *session)
 {
         return session->connection ? connection_times(session->connection) : session->times;
@@ -57,6 +60,7 @@ const char *session_before(const struct session *session)
         return session->before;
 }
 
+/* False without TLS, or before it is secured; `out` stays as it is then. */
 bool session_tls_info(const struct session *session, struct channel_info *out)
 {
         if (session->info.version[0])
@@ -90,6 +94,7 @@ static bool exemption_stands(const struct session *session)
         return stands;
 }
 
+/* Cheap, for all sessions at each change: the number alone is compared. */
 bool session_trust_moved(const struct session *session)
 {
         return session->generation != trust_generation();
@@ -103,6 +108,8 @@ bool session_still_routed(const struct session *session)
                (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
 }
 
+/* After a change of trust, without another handshake: the anchor or the approval that the verdict rested on
+ * must still be there. A session without TLS rests on nothing. */
 bool session_still_trusted(const struct session *session)
 {
         if (!session->info.version[0] || session->generation == trust_generation())

@@ -19,6 +19,7 @@ static void past_done(struct past *past)
         free(past->reason);
 }
 
+/* The texts are copied. The first step is kept for good: it says who let the host in. */
 void allowed_history_add(struct decided *decided, const struct past *step)
 {
         if (decided->past_count == LIMIT_HISTORY) {
@@ -33,6 +34,7 @@ void allowed_history_add(struct decided *decided, const struct past *step)
         past->reason = copy_text(step->reason);
 }
 
+/* `to` has no history of its own yet. */
 void allowed_history_copy(struct decided *to, const struct decided *from)
 {
         to->past = NULL;
@@ -80,6 +82,7 @@ static const struct json_field past_fields[] = {
 };
 #undef AT
 
+/* An unknown word makes the whole file damaged: exemptions of a newer version are not guessed at. */
 static int read_step(struct decided *decided, const struct past_fields *fields, struct cause *cause)
 {
         struct past step = { .by = (char *)(uintptr_t)fields->by,
@@ -127,10 +130,14 @@ struct verified {
         uint8_t sha256[32];
         time_t time;
 };
+/* By host and port as the settings spell them. The loop's alone. */
 static struct verified *buckets[BUCKETS];
 static size_t count;
+/* Of all that are noted; it goes back with allowed_verified_forget_all() only. A witness that the clock was
+ * at least there once. */
 static time_t latest;
 
+/* The link that points to it, or the end of its bucket. */
 static struct verified **place_of(const char *host, uint16_t port)
 {
         uint32_t hash = 2166136261u ^ port; /* FNV-1a */
@@ -143,6 +150,8 @@ static struct verified **place_of(const char *host, uint16_t port)
         return at;
 }
 
+/* NULL when there are as many as accounts can be: then a regression of the others is not noticed, and
+ * nothing else. */
 static struct verified *verified_add(const char *host, uint16_t port)
 {
         struct verified **at = place_of(host, port);
@@ -156,6 +165,8 @@ static struct verified *verified_add(const char *host, uint16_t port)
         return *at;
 }
 
+/* True when the file has to be written: with another certificate, or once a day. Each connection may come
+ * here. */
 bool allowed_verified_note(const char *host, uint16_t port, const uint8_t sha256[32], time_t now)
 {
         struct verified *verified = verified_add(host, port);
@@ -227,6 +238,7 @@ static const struct json_field verified_fields[] = {
         { "time", JSON_FIELD_TEXT, offsetof(struct verified_fields, time), FIELD_REQUIRED, 0, 0, 0 },
 };
 
+/* Lower case only, as hex_print() writes them; a text that is too short ends at its NUL. */
 static int digest_of(const char *digits, uint8_t out[32])
 {
         for (size_t i = 0; i < 64; i++) {
@@ -238,6 +250,7 @@ static int digest_of(const char *digits, uint8_t out[32])
         return 0;
 }
 
+/* With -1 the caller treats the whole file as damaged. */
 int allowed_verified_from_file(const json_t *list, struct cause *cause)
 {
         size_t i;

@@ -29,11 +29,14 @@ struct client_key {
         struct cause fault; /* CAUSE_NONE: usable */
         struct client_key *next;
 };
+/* Those of the folder, in no order; a faulty one is in the list with its fault, so that it can be shown. */
 static struct client_key *keys;
 static struct client_key *credential; /* or NULL */
 static char *folder;                  /* NULL: closed */
 static struct cause unread;           /* why the folder, or one of the files, could not be read at all */
 
+/* OpenSSL counts references: a session that uses the key keeps it alive, and it is wiped with the last of
+ * them. */
 static void key_free(struct client_key *key)
 {
         if (!key)
@@ -56,6 +59,7 @@ void keys_close(void)
         cause_clear(&unread);
 }
 
+/* Then a name that is missing may be one that could not be read: no such account is told to import it. */
 bool keys_unread(void)
 {
         return unread.code != CAUSE_NONE;
@@ -89,6 +93,7 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
         return 0;
 }
 
+/* `name` need not end with a NUL. */
 static struct client_key *key_new(const char *name, size_t len)
 {
         struct client_key *key = new_object(struct client_key);
@@ -115,6 +120,8 @@ static int refuse_pkcs12(const void *bytes, size_t len, const struct client_key 
         return -1;
 }
 
+/* The certificate's dates are not looked at: whether it is still good is the server's to judge, and one
+ * that has expired here may be good there. */
 static int check_key(const struct client_key *key, struct cause *cause)
 {
         if (!key->certificate && !key->key)
@@ -130,6 +137,8 @@ static int check_key(const struct client_key *key, struct cause *cause)
         return 0;
 }
 
+/* PKCS#12 is looked for first: read as PEM it would be text without a block. The error queue of OpenSSL is
+ * left empty, or the next TLS call of any session would find an old error in it. */
 static int parse_key(const void *bytes, size_t len, struct client_key *key, struct cause *cause)
 {
         int result = refuse_pkcs12(bytes, len, key, cause);
@@ -142,6 +151,8 @@ static int parse_key(const void *bytes, size_t len, struct client_key *key, stru
         return result;
 }
 
+/* On the loop, at start and when the folder is read again; the files are small (LIMIT_SECRET). What was
+ * read is wiped. */
 static int read_key(const char *path, struct client_key *key)
 {
         struct buf bytes;
@@ -175,6 +186,7 @@ static void add_key(const char *file, size_t name_len)
         keys = key;
 }
 
+/* A folder that is missing has no keys; one that cannot be read is a fault, for it may have some. */
 void keys_open(const char *state_directory)
 {
         struct dirent *entry;
@@ -204,6 +216,8 @@ static struct client_key *find_key(const char *name)
         return key;
 }
 
+/* A certificate that systemd passes (LoadCredential=), for the submission listener and for accounts that
+ * name it. Read anew at each reload; NULL forgets it. */
 void keys_credential(const char *name)
 {
         const char *place = getenv("CREDENTIALS_DIRECTORY");
@@ -245,6 +259,7 @@ static const struct client_key *usable_key(const char *name, struct cause *cause
         return key;
 }
 
+/* Borrowed: valid until the next change of the keys. */
 EVP_PKEY *keys_private(const char *name, struct cause *cause)
 {
         const struct client_key *key = usable_key(name, cause);
@@ -252,6 +267,7 @@ EVP_PKEY *keys_private(const char *name, struct cause *cause)
         return key ? key->key : NULL;
 }
 
+/* OpenSSL takes references of its own. It refuses a key that is below the security level of the connection. */
 int keys_use(SSL *ssl, const char *name, struct cause *cause)
 {
         const struct client_key *key = usable_key(name, cause);
@@ -267,6 +283,7 @@ int keys_use(SSL *ssl, const char *name, struct cause *cause)
 
 /* ---- looking and changing ---------------------------------------------------------------------- */
 
+/* Never the private key, nor anything derived from it. */
 static json_t *key_json(const struct client_key *key)
 {
         json_t *object = json_object();
@@ -303,6 +320,7 @@ struct key_change {
         void *ctx;
 };
 
+/* The caller owns what it gets; NULL: there is none of that name. */
 static struct client_key *unlink_key(const char *name)
 {
         struct client_key **at = &keys;
@@ -315,6 +333,8 @@ static struct client_key *unlink_key(const char *name)
         return found;
 }
 
+/* On the loop, once the file is on disk or could not be written; the list changes in the first case only.
+ * Sessions that rest on the old key are looked at again (trust_changed). */
 static void key_changed(void *ctx, const struct cause *cause)
 {
         struct key_change *change = ctx;
@@ -336,6 +356,7 @@ static void key_changed(void *ctx, const struct cause *cause)
         free(change);
 }
 
+/* No bytes: the file is removed. The bytes are copied before this returns; `key` is the change's. */
 static void change_later(struct client_key *key, const void *bytes, size_t len,
                          void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
 {
@@ -346,6 +367,7 @@ static void change_later(struct client_key *key, const void *bytes, size_t len,
         replace_file_later(path, bytes, len, key_changed, change);
 }
 
+/* Replaces one of the same name, in one rename: after a kill -9 the file is the old one or the new one. */
 void keys_import(const char *name, const uint8_t *bytes, size_t len,
                  void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
 {
@@ -373,6 +395,7 @@ void keys_import(const char *name, const uint8_t *bytes, size_t len,
         done(ctx, &cause, NULL);
 }
 
+/* What is told in the end is a copy: the key itself may be replaced while the disk is at work. */
 void keys_delete(const char *name, void (*done)(void *ctx, const struct cause *cause, json_t *key), void *ctx)
 {
         const struct client_key *known = find_key(name);
