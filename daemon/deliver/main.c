@@ -38,6 +38,8 @@ struct run {
         bool timed_out;
 };
 
+/* "<3>" is the journal's level for an error (sd-daemon(3)). Without an answer the daemon takes the delivery
+ * as failed and tries again. */
 static int refuse(const char *why)
 {
         fprintf(stderr, "<3>emailsec-deliver: %s\n", why);
@@ -46,6 +48,7 @@ static int refuse(const char *why)
 
 /* ---- the call ---- */
 
+/* The first one is the message; whatever else comes along is closed. */
 static void take_descriptor(struct msghdr *header, int *descriptor)
 {
         for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
@@ -97,6 +100,7 @@ static char *receive_call(int *descriptor)
 
 /* ---- the command; after the fork ---- */
 
+/* After the fork; a command that lacks a variable is not run at all (126). */
 static void set_environment(const json_t *environment)
 {
         const char *name;
@@ -107,6 +111,8 @@ static void set_environment(const json_t *environment)
                         _exit(126);
 }
 
+/* In the child. A group of its own, so that everything the command starts can be ended with it; no
+ * descriptor but the three is passed on. 126 and 127 as a shell has them. */
 static void become_command(const struct run *run, int output)
 {
         const char *command = json_string_value(json_object_get(run->call, "command"));
@@ -125,6 +131,8 @@ static void become_command(const struct run *run, int output)
         _exit(127);
 }
 
+/* The pipe's end that we read does not block; the command's end does, as programs expect. With -1 the
+ * process ends soon, and its unit with what was started. */
 static int start(struct run *run)
 {
         int ends[2];
@@ -178,6 +186,8 @@ static bool hear_output(struct run *run)
         return true;
 }
 
+/* The group is the child's as long as it has not been waited for: its number cannot be given to others
+ * before. */
 static void end_group(const struct run *run, int number)
 {
         (void)kill(-run->pid, number);
@@ -225,6 +235,7 @@ static int attend(struct run *run, int64_t deadline)
 
 /* ---- the answer ---- */
 
+/* With the NUL byte that ends it. What the command said last is shown to persons and escaped. */
 static int answer(const struct run *run, int ended)
 {
         char line[LIMIT_DELIVER_LINE + 1];
@@ -244,6 +255,7 @@ static int answer(const struct run *run, int ended)
         return send(CONNECTION, text, len, MSG_NOSIGNAL) == (ssize_t)len ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* WNOWAIT leaves the child as it is until its group has been killed. */
 static int run_command(struct run *run)
 {
         int64_t seconds = json_integer_value(json_object_get(run->call, "timeout"));
@@ -261,6 +273,8 @@ static int run_command(struct run *run)
         return heard < 0 ? EXIT_FAILURE : answer(run, ended);
 }
 
+/* A delivery is never repeated from here: whether it is tried again is the daemon's to decide by the
+ * answer, or by its absence. */
 int main(void)
 {
         struct run run = {

@@ -49,6 +49,7 @@ static int next_way(struct engine *engine, struct cause *cause)
         return STEP_FAILED;
 }
 
+/* In a trace *** stands for it. */
 static void say_secret(struct engine *engine, const char *line)
 {
         imap_say_more_secret(imap_session_of(engine), line);
@@ -102,6 +103,7 @@ void imap_say_authenticate(struct engine *engine)
         session->capabilities_fresh = false;
         if (!line_signin_start(signing, &first))
                 return;
+        /* RFC 4959, 3; part of IMAP4rev2 (RFC 9051, appendix E). */
         bool early = imap_offers(session, "SASL-IR") || imap_offers(session, "IMAP4REV2");
         if (first && early && !signing->ways.without_first) {
                 signing->first_sent = true;
@@ -116,6 +118,8 @@ void imap_say_authenticate(struct engine *engine)
         }
 }
 
+/* BAD without a word of a known kind is a server that does not know the mechanism it announced: the next
+ * way is tried. */
 static int refused(struct imap_session *session, const struct imap_reply *said)
 {
         struct cause cause;
@@ -149,6 +153,8 @@ int imap_authenticate_heard(struct engine *engine, const void *reply)
 
 /* ---- LOGIN ---- */
 
+/* A quoted string holds 7-bit characters only (RFC 3501, 4.3). CR and LF never come here: names and secrets
+ * with them are refused before. */
 static bool fits_quotes(const char *text)
 {
         for (; *text; text++)
@@ -157,6 +163,7 @@ static bool fits_quotes(const char *text)
         return true;
 }
 
+/* The caller has made room for two bytes per character and the quotes. */
 static void put_quoted(char **at, const char *text)
 {
         *(*at)++ = '"';
@@ -168,6 +175,8 @@ static void put_quoted(char **at, const char *text)
         *(*at)++ = '"';
 }
 
+/* Anything beyond ASCII goes as literals, each awaited with a continuation, since LITERAL+ need not be
+ * offered. The capabilities may change with the sign-in, so those known are stale. */
 void imap_say_login(struct engine *engine)
 {
         struct imap_session *session = imap_session_of(engine);
@@ -188,6 +197,7 @@ void imap_say_login(struct engine *engine)
         imap_say_secret(session, "LOGIN ***", line);
 }
 
+/* `rounds` counts the literals that were sent: first the name with the size of the secret, then the secret. */
 int imap_login_heard(struct engine *engine, const void *reply)
 {
         struct imap_session *session = imap_session_of(engine);

@@ -5,6 +5,7 @@
 #include "common/names.h"
 #include "daemon/sha256.h"
 
+/* Entries of four bytes that are held for the first messages; doubled from there on. */
 enum { SIZES_FIRST = 1024 };
 
 void pop3_list_clear(struct pop3_session *session)
@@ -43,6 +44,7 @@ static bool take_number(const char **at, uint64_t max, uint64_t *out)
 
 /* ---- STAT ---- */
 
+/* Deletion is by message here (DELE), so it counts as one that can expunge single messages. */
 static void finished_open(struct pop3_session *session)
 {
         struct mailbox_info info = { .exists = session->exists, .can_expunge_uid = true };
@@ -83,6 +85,7 @@ static void finished_list(struct pop3_session *session)
         session->config.user->listed_all(session->config.ctx);
 }
 
+/* The count is cleared first, for the user may end the session in the call. */
 static void give_batch(struct pop3_session *session)
 {
         struct pop3_listing *listing = &session->listing;
@@ -143,6 +146,8 @@ static bool has_place(struct pop3_session *session, uint32_t number)
         return true;
 }
 
+/* Sizes are kept by message number until UIDL names the messages; one that is missing is 0, and one beyond
+ * 32 bits the most. */
 static void list_line(struct pop3_session *session, const char *text, size_t len unused_arg)
 {
         struct pop3_listing *listing = &session->listing;
@@ -166,6 +171,8 @@ static bool is_regular(const char *text, size_t len)
         return len > 0 && len <= LIMIT_UIDL;
 }
 
+/* An id that is against the rules is known by its digest: "#" and 64 digits, which no longer depend on what
+ * bytes it has, and fit where a regular one fits. */
 static void write_uidl(char to[sizeof((struct mailbox_entry *)NULL)->uidl], const char *text, size_t len)
 {
         uint8_t digest[SHA256_SIZE];
@@ -179,6 +186,7 @@ static void write_uidl(char to[sizeof((struct mailbox_entry *)NULL)->uidl], cons
         hex_print(digest, sizeof digest, to + 1);
 }
 
+/* Message numbers hold for this session only (RFC 1939, 5); what is remembered is the id. */
 static void uidl_line(struct pop3_session *session, const char *text, size_t len)
 {
         struct pop3_listing *listing = &session->listing;
@@ -200,6 +208,7 @@ static void uidl_line(struct pop3_session *session, const char *text, size_t len
                 give_batch(session);
 }
 
+/* With PIPELINING (RFC 2449, 6.6) both questions are on their way together. */
 void pop3_say_list(struct engine *engine)
 {
         struct pop3_session *session = pop3_session_of(engine);
@@ -210,6 +219,7 @@ void pop3_say_list(struct engine *engine)
                 pop3_say(session, "UIDL");
 }
 
+/* Three kinds come here: +OK, then lines by way of `line`, then the end of them. */
 int pop3_list_heard(struct engine *engine, const void *reply)
 {
         struct pop3_session *session = pop3_session_of(engine);

@@ -11,6 +11,7 @@ static bool has_user(const struct pop3_session *session)
                !session->capabilities.mechanisms;
 }
 
+/* RFC 1939, 7: a timestamp in the form of a msg-id stands in the greeting of a server that takes APOP. */
 bool pop3_offers_apop(const char *greeting)
 {
         const char *begin = strchr(greeting, '<');
@@ -34,6 +35,7 @@ static void explain_apop(const struct pop3_session *session, struct cause *cause
                      "have the server's operator offer USER and PASS or SASL within TLS, or use IMAP there");
 }
 
+/* Borrowed from the session: valid until CAPA is heard again. */
 static const char *offered(const struct pop3_session *session)
 {
         return session->capabilities.mechanisms ? session->capabilities.mechanisms : "";
@@ -64,6 +66,7 @@ static int next_way(struct engine *engine, struct cause *cause)
         return STEP_FAILED;
 }
 
+/* In a trace *** stands for it. */
 static void say_secret(struct engine *engine, const char *line)
 {
         pop3_say_more_secret(pop3_session_of(engine), line);
@@ -95,6 +98,7 @@ int pop3_sign_in(struct pop3_session *session)
         return line_signin_begin(&session->signing);
 }
 
+/* From here on the session is in the TRANSACTION state (RFC 1939, 5). Secrets of the exchange are wiped. */
 static int signed_in(struct pop3_session *session)
 {
         const char *mechanism = session->signing.mechanism;
@@ -116,6 +120,8 @@ void pop3_say_auth(struct engine *engine)
 
         if (!line_signin_start(signing, &first))
                 return;
+        /* Otherwise the response waits for the server's empty challenge: some servers announce SASL and
+         * reject an initial response. */
         if (first && !signing->ways.without_first &&
             strlen("AUTH  \r\n") + strlen(signing->mechanism) + strlen(first) <= AUTH_LINE) {
                 scoped(scoped_free) char *traced = text_of("AUTH %s ***", signing->mechanism);
@@ -129,6 +135,7 @@ void pop3_say_auth(struct engine *engine)
         }
 }
 
+/* Another way may be left: what the words are about decides whether it is tried or the password is wrong. */
 static int refused(struct pop3_session *session, const struct pop3_reply *said)
 {
         struct cause cause;
@@ -167,6 +174,8 @@ void pop3_say_user(struct engine *engine)
         pop3_say(session, "USER %s", session->config.signin.user);
 }
 
+/* A server may refuse USER for an unknown name, or because it takes no USER at all; both are told as a
+ * failed sign-in. */
 int pop3_user_heard(struct engine *engine, const void *reply)
 {
         struct pop3_session *session = pop3_session_of(engine);

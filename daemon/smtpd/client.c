@@ -33,6 +33,8 @@ static bool has_turn(const struct smtpd_client *v)
         return !v->slot.stranger || begun++ < HANDSHAKES_A_SECOND;
 }
 
+/* What came before the handshake ends the session: it could have been put there by somebody else (RFC 3207,
+ * 6). Waits for a turn by the timer, whose end comes back here. */
 static void begin_tls(struct smtpd_client *v)
 {
         struct cause cause = { 0 };
@@ -64,6 +66,8 @@ static void begin_tls(struct smtpd_client *v)
 
 /* ---- time ---- */
 
+/* One timer for all: the turn of a handshake, the last word of a client that leaves, and what is awaited of
+ * it. */
 static void time_is_up(void *ctx)
 {
         struct smtpd_client *v = ctx;
@@ -101,6 +105,7 @@ static void set_deadline(struct smtpd_client *v, bool said)
 
 /* ---- wishes ---- */
 
+/* Asked each time: a reload may bring one, or take it away. */
 static bool has_certificate(void)
 {
         return settings_current()->certificate != NULL;
@@ -170,6 +175,9 @@ static bool is_over(const struct smtpd_client *v)
         return v->gone || v->leaving;
 }
 
+/* Runs the engine over what has come until it needs more bytes, a thread's answer or room to send. Entered
+ * again from inside by callbacks: `working` lets the outer one go on. While a thread works no time of the
+ * client's runs. */
 static void go_on(struct smtpd_client *v)
 {
         bool more = true, said = false;
@@ -198,6 +206,7 @@ static void go_on(struct smtpd_client *v)
                          v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
 }
 
+/* What was waited for is there, and esmtp_answer() has been called. */
 void smtpd_client_resume(struct smtpd_client *v)
 {
         v->waiting = false;
@@ -211,6 +220,8 @@ static void connected(unused_arg void *ctx)
         /* it was from the beginning */
 }
 
+/* After STARTTLS the engine forgets all it was told (RFC 3207, 4.2); with TLS from the first byte the
+ * greeting follows only now. */
 static void secured(void *ctx)
 {
         struct smtpd_client *v = ctx;
@@ -239,6 +250,8 @@ static void received(void *ctx, const uint8_t *bytes, size_t len)
                 go_on(v);
 }
 
+/* All that was said has left: only now may a handshake begin, since the go-ahead is the last byte in the
+ * clear. */
 static void drained(void *ctx)
 {
         struct smtpd_client *v = ctx;
@@ -274,6 +287,7 @@ static const struct connection_user user = {
 
 /* ---- coming and going ---- */
 
+/* Its place is given back already. */
 static void evict(void *owner)
 {
         struct smtpd_client *v = owner;
@@ -285,6 +299,7 @@ static void evict(void *owner)
                 smtpd_client_farewell(v, 421, "4.7.0", "others wait for this place");
 }
 
+/* The descriptor belongs to the connection from here on. */
 static struct smtpd_client *make(int fd, const struct sockaddr_storage *peer)
 {
         static const struct esmtp_user engine_user = { .body = smtpd_client_body,
@@ -304,6 +319,8 @@ static struct smtpd_client *make(int fd, const struct sockaddr_storage *peer)
         return v;
 }
 
+/* Who finds no place hears why, unless it expects TLS: then no word can be said before a handshake, which
+ * would cost more than the place. */
 void smtpd_client_new(int fd, const struct sockaddr_storage *peer, bool tls)
 {
         if (submission_counts.clients >= MOST_IN_ALL) {

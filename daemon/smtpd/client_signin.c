@@ -10,6 +10,7 @@
 #include "daemon/smtpd/client_parts.h"
 #include "daemon/smtpd/notices.h"
 
+/* More checks than that are put off (454): strangers cannot fill memory with passwords to be hashed. */
 enum { THREADS = 2, FAILURES_OF_SESSION = 3, CHECKS_UNDER_WAY = 64 };
 
 enum signin_step { STEP_USER, STEP_PASSWORD, STEP_FIRST, STEP_FINAL, STEP_THROUGH };
@@ -17,6 +18,8 @@ enum signin_step { STEP_USER, STEP_PASSWORD, STEP_FIRST, STEP_FINAL, STEP_THROUG
 struct smtpd_client_signin {
         enum signin_step step;
         char user[SCRAM_USER + 1];
+        /* False: the keys are invented ones, and the exchange goes through the same steps and takes as
+         * long. */
         bool known;
         struct scram_keys keys;
         struct scram_server *scram;
@@ -24,6 +27,7 @@ struct smtpd_client_signin {
         unsigned failures; /* of this session */
 };
 
+/* The thread's until it is done: a copy of all it needs, since the client may go meanwhile. */
 struct check {
         struct job job;
         handle_id client;
@@ -41,6 +45,7 @@ static void forget_threads(unused_arg void *ctx)
         under_way = 0;
 }
 
+/* NULL while there is no device: then AUTH is not offered. */
 const char *smtpd_client_mechanisms(void)
 {
         return devices_any() ? "SCRAM-SHA-256 PLAIN LOGIN" : NULL;
@@ -60,6 +65,7 @@ void smtpd_client_signin_free(struct smtpd_client *v)
 
 /* ---- outcome ---- */
 
+/* The same words for every reason (RFC 4954, 6). */
 static void tell_refused(void *ctx)
 {
         struct smtpd_client *v = ctx;
@@ -72,6 +78,7 @@ static void tell_refused(void *ctx)
         smtpd_client_resume(v);
 }
 
+/* Only the answer is late; meanwhile nothing more is read of this client. */
 static void refuse(struct smtpd_client *v)
 {
         struct smtpd_client_signin *s = v->signin;
@@ -119,6 +126,7 @@ static void compare(struct job *job)
         check->fits = scram_keys_fit(&check->keys, check->password);
 }
 
+/* On the loop. `waiting` is set again by a refusal, whose timer resumes then. */
 static void compared(struct job *job)
 {
         struct check *check = container_of(job, struct check, job);
@@ -136,6 +144,8 @@ static void compared(struct job *job)
         free(check);
 }
 
+/* Invented keys follow from the name, so that the salt of a device that does not exist stays the same until
+ * a restart. */
 static void find_user(struct smtpd_client_signin *s, const char *name, size_t len)
 {
         (void)snprintf(s->user, sizeof s->user, "%.*s", len <= SCRAM_USER ? (int)len : 0, name);
@@ -233,6 +243,8 @@ static void scram_first(struct smtpd_client *v, const struct esmtp_signin *said)
         esmtp_challenge(v->esmtp, challenge, strlen(challenge));
 }
 
+/* RFC 5802, 5: the server's proof goes as a challenge, which the client acknowledges with an empty message,
+ * since 235 carries no data (RFC 4954, 4). */
 static void scram(struct smtpd_client *v, const struct esmtp_signin *said)
 {
         struct smtpd_client_signin *s = v->signin;
@@ -260,6 +272,7 @@ static const struct mechanism {
         { "SCRAM-SHA-256", "", STEP_FIRST, scram },
 };
 
+/* The failures of the session are kept from one try to the next. */
 static void begin(struct smtpd_client *v, enum signin_step first)
 {
         if (!v->signin)
@@ -270,6 +283,8 @@ static void begin(struct smtpd_client *v, enum signin_step first)
         v->signin->known = false;
 }
 
+/* For each message of an exchange. The bar stands before any hashing: it is what bounds a guesser's use of
+ * the processor. */
 void smtpd_client_on_signin(struct smtpd_client *v)
 {
         static const struct esmtp_answer barred = {

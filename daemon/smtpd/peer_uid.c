@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+/* An answer is one message of a few hundred bytes. */
 enum { ANSWER_SIZE = 4096, ANSWERS = 8 };
 
 int peer_uid_open(struct cause *cause)
@@ -18,6 +19,7 @@ int peer_uid_open(struct cause *cause)
         return fd < 0 ? cause_errno(cause, errno, "the kernel does not tell whose connections are") : fd;
 }
 
+/* ::ffff:a.b.c.d (RFC 4291, 2.5.5.2) becomes the IPv4 address that it stands for: one peer has one form. */
 void address_unmap(struct sockaddr_storage *address)
 {
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
@@ -30,6 +32,7 @@ void address_unmap(struct sockaddr_storage *address)
         memcpy(address, &four, sizeof four);
 }
 
+/* 127.0.0.0/8 and ::1. */
 bool address_is_loopback(const struct sockaddr_storage *address)
 {
         struct sockaddr_storage plain = *address;
@@ -124,6 +127,9 @@ static int read_answer(const void *bytes, size_t len, const struct request *requ
         return 1;
 }
 
+/* An answer counts only if number, addresses and ports are those of the question and the socket is still
+ * open: a port that is used anew by another user must not be taken for the first one's. Any doubt is -1:
+ * the peer is nobody then. */
 int peer_uid(int diag, const struct sockaddr_storage *given_peer, const struct sockaddr_storage *given_here,
              uid_t *uid, struct cause *cause)
 {
