@@ -173,6 +173,8 @@ bool share_is_out(const struct share *share, enum budget_kind kind, size_t amoun
         return share->used[kind] + amount > own || share_whole_is_out(share, kind, amount);
 }
 
+/* Counts in any case, so that the sums stay right; false says that the holder must give something up. Less
+ * is always allowed. */
 bool share_count(struct share *share, enum budget_kind kind, size_t *has, size_t now)
 {
         size_t *all = share->in_charge ? &budget.reserve_used[kind] : &budget.used[kind];
@@ -199,6 +201,7 @@ bool share_has_time(const struct share *share)
         return share->in_charge || (share->micros < TURN_SHARE_MICROS && budget.micros < TURN_MICROS);
 }
 
+/* Held until share_stop(): the client may go while its call is at work. */
 void share_start(struct share *share)
 {
         if (!budget.in_turn)

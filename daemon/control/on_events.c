@@ -16,6 +16,8 @@ struct monitor {
         json_t *events, *accounts; /* borrowed from the call's parameters; NULL: all */
 };
 
+/* `beginning`: a word stands for all names that begin with it, so that "account." hears of every event of
+ * accounts. An event without an account is no match for a list of accounts. */
 static bool wanted(const json_t *list, const char *name, bool beginning)
 {
         size_t index;
@@ -32,6 +34,7 @@ static bool wanted(const json_t *list, const char *name, bool beginning)
         return false;
 }
 
+/* The JSON of an event is made once and shared by all who hear it. */
 static void hear(void *ctx, struct event *event)
 {
         struct monitor *monitor = ctx;
@@ -44,6 +47,7 @@ static void hear(void *ctx, struct event *event)
         call_reply_part(monitor->call, reply);
 }
 
+/* Called when the client goes, in any way: a monitor has no other end. */
 static void stop_monitor(void *work)
 {
         struct monitor *monitor = work;
@@ -84,6 +88,7 @@ static void stream_heard(void *ctx, json_t *event)
         call_reply_part(subscribed->call, reply);
 }
 
+/* The stream is gone when this is called, and closes nothing any more. */
 static void stream_ended(void *ctx, const struct cause *why)
 {
         struct subscribed *subscribed = ctx;
@@ -111,6 +116,8 @@ static struct subscriber_asker asker_of(const struct call *call)
 
 /* ---- the methods ---- */
 
+/* Answers the call with all that is wrong. A named subscriber has its place on disk, so what would choose
+ * another place contradicts it. */
 static bool refused(struct call *call, const struct parameters *in)
 {
         struct causes problems = { 0 };
@@ -190,11 +197,14 @@ static struct settling *settling_new(struct call *call, const char *name,
         return settling;
 }
 
+/* Only now, from disk on, may the stream send more: what is acknowledged is never sent again, also after a
+ * kill -9. */
 static void tell_acknowledged(const struct settling *settling)
 {
         streams_acknowledged(settling->name, settling->seq);
 }
 
+/* A cursor is a number as the event had it: no sign, no blank, no leading zero. */
 void on_acknowledge(struct call *call)
 {
         const struct parameters *in = call_parameters(call);
@@ -215,6 +225,7 @@ void on_acknowledge(struct call *call)
         subscriber_acknowledge(in->subscriber, &asker, seq, settled, settling);
 }
 
+/* The store knows the subscribers, and this process who is connected. */
 static void listed(void *ctx, json_t *subscribers, const struct cause *cause)
 {
         struct call *call = ctx;

@@ -62,6 +62,7 @@ void on_list_inbox(struct call *call)
 
 /* ---- open ---- */
 
+/* `fd` is handed over with the reply; the client reads the message even when it is deleted meanwhile. */
 static void inbox_opened(void *ctx, int fd, json_t *message, const struct cause *cause)
 {
         struct call *call = ctx;
@@ -125,6 +126,7 @@ static void deleted(void *ctx, size_t count, const struct cause *cause)
         changed(ctx, TRAIL_INBOX_DELETED, count, cause);
 }
 
+/* Exactly one of the two ways to say which: neither would be all of them. */
 void on_delete_inbox_messages(struct call *call)
 {
         const struct parameters *in = call_parameters(call);
@@ -182,6 +184,7 @@ void on_list_missing(struct call *call)
                 missing_list(in->name, listed, call);
 }
 
+/* Only the list of what cannot be had is shorter; the server's message stays, and is not asked for again. */
 static void forgotten(void *ctx, size_t count, const struct cause *cause)
 {
         struct call *call = ctx;

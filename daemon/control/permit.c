@@ -30,6 +30,7 @@ struct rules {
         gid_t groups[MOST_SUBMITTERS];
         size_t user_count, group_count;
 };
+/* Of the loop alone; a thread fills in its own and hands them over. */
 static struct rules rules;
 
 /* The names of the settings being looked up by a thread. */
@@ -48,6 +49,7 @@ static struct naming
 
 /* ---- names, on the thread ---- */
 
+/* On the pool's only thread: getgrnam() and getpwnam() use static memory. */
 static bool group_named(const char *name, gid_t *out)
 {
         const struct group *group = name && name[0] ? getgrnam(name) : NULL;
@@ -57,6 +59,7 @@ static bool group_named(const char *name, gid_t *out)
         return group != NULL;
 }
 
+/* A name may be a user's, a group's, or both. */
 static void add_submitter(struct rules *found, const char *name)
 {
         gid_t gid;
@@ -87,6 +90,7 @@ static void look_up(struct job *job)
 
 /* ---- on the loop ---- */
 
+/* Who reads the maildirs follows the same settings. */
 static void settle(const struct naming *naming)
 {
         rules = naming->found;
@@ -141,6 +145,9 @@ static void make_pool(void)
         loop_on_close(forget_pool, NULL);
 }
 
+/* At start and at reload. Until the names are known the rules are the narrowest: a directory that hangs
+ * takes rights away and never gives any. It is waited for briefly, or the first callers after a start would
+ * be refused. */
 void permit_open(const struct settings *settings)
 {
         struct naming *naming = new_object(struct naming);
@@ -192,6 +199,8 @@ static void add_groups(int fd, struct peer *out)
                                 out->groups[out->group_count++] = all[i];
 }
 
+/* Credentials of the moment of connect(), as the kernel noted them: a process that changes its user later,
+ * or ends and leaves its number to another, changes nothing. */
 int peer_of_socket(int fd, struct peer *out, struct cause *cause)
 {
         struct ucred credentials;

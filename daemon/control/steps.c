@@ -32,6 +32,7 @@ void steps_told(void *ctx, json_t *step)
         call_reply_part(steps->call, steps_reply(step));
 }
 
+/* The last step is the reply that ends the stream; the work has ended and is not cancelled any more. */
 void steps_over(void *ctx, json_t *last)
 {
         struct steps *steps = ctx;
@@ -50,6 +51,7 @@ static void cancelled(void *work)
         free(steps);
 }
 
+/* With 0 from `begin` the work ends by steps_over() or by the client's going, whichever is first. */
 void steps_begin(struct call *call, const struct steps_kind *kind)
 {
         const char *name = call_parameters(call)->name;

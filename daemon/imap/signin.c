@@ -197,7 +197,8 @@ void imap_say_login(struct engine *engine)
         imap_say_secret(session, "LOGIN ***", line);
 }
 
-/* `rounds` counts the literals that were sent: first the name with the size of the secret, then the secret. */
+/* `rounds` counts the literals that were sent: first the name with the size of the secret, then the secret.
+ */
 int imap_login_heard(struct engine *engine, const void *reply)
 {
         struct imap_session *session = imap_session_of(engine);

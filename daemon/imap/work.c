@@ -150,7 +150,8 @@ static bool next_single(struct imap_work *work, char set[SET_SIZE])
 }
 
 /* Fills the window: the next command is on its way while the last one is answered, so that a long round
- * trip costs little. Singly there is one at a time, since the answer has to tell which message it is about. */
+ * trip costs little. Singly there is one at a time, since the answer has to tell which message it is about.
+ */
 void imap_work_say(struct imap_session *session, const char *verb, const char *rest)
 {
         struct imap_work *work = &session->work;

@@ -22,8 +22,8 @@ enum {
 
 static const struct {
         const char *name, *message_id, *words;
-/* The names are part of the interface: events and the journal's fields carry them, and they stay as they
- * are. The words follow the object in a sentence. */
+        /* The names are part of the interface: events and the journal's fields carry them, and they stay as
+         * they are. The words follow the object in a sentence. */
 } actions[TRAIL_ACTIONS] = {
         [TRAIL_ACCOUNT_ADDED] = { "account.added", MSG_ACCOUNT_CHANGED, "was added" },
         [TRAIL_ACCOUNT_CHANGED] = { "account.changed", MSG_ACCOUNT_CHANGED, "was changed" },
@@ -92,7 +92,8 @@ static void append_value(struct buf *words, const json_t *value)
         append(words, "%.*s%s", VALUE_SHOWN, text ? text : "unset", cut ? "..." : "");
 }
 
-/* The caller frees. What is left out is counted: a trail that is silent about its gaps would be worth less. */
+/* The caller frees. What is left out is counted: a trail that is silent about its gaps would be worth less.
+ */
 char *audit_trail_differences(const json_t *differences)
 {
         struct buf words = BUF_WITH_MAX(WORDS_MOST);

@@ -12,8 +12,8 @@ enum { CONNECT_SECONDS = 10 };
 
 static const struct {
         const char *before, *behind; /* the domain */
-/* In the order in which Thunderbird asks. Only over TLS and with a verified certificate: the file says to
- * which server a password goes. */
+        /* In the order in which Thunderbird asks. Only over TLS and with a verified certificate: the file
+         * says to which server a password goes. */
 } places[] = {
         { "https://autoconfig.", "/mail/config-v1.1.xml" },
         { "https://", "/.well-known/autoconfig/mail/config-v1.1.xml" },

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+/* Seconds. After a longer sleep servers and NAT have forgotten the connections. */
 enum { LONG_SLEEP = 60, LONG_STEP = 60 };
 
 /* Thousands of accounts do not connect in one instant: each a little after the one before. */
@@ -43,6 +44,7 @@ void service_woke(int64_t seconds)
         look_again(seconds >= LONG_SLEEP);
 }
 
+/* Timers run by the monotonic clock and need nothing; what is kept as a time of day does. */
 void service_clock_was_set(int64_t seconds)
 {
         log_about(NULL, LOG_NOTICE, NULL, "the clock was set %lld s %s", (long long)llabs(seconds),

@@ -62,6 +62,7 @@ static void say(struct probe *probe, const char *name, const char *result, const
         say_timed(probe, name, result, ms, cause, details, text);
 }
 
+/* On the loop's next turn: callbacks of the session may still stand on the stack. */
 static void free_probe(void *ctx)
 {
         struct probe *probe = ctx;
@@ -137,6 +138,7 @@ static json_t *certificate_details(const struct probe *probe, const struct verdi
         return details;
 }
 
+/* Of a good verdict. */
 static char *certificate_words(const struct probe *probe, const struct verdict *verdict,
                                const struct channel_info *info)
 {
@@ -151,6 +153,7 @@ static char *certificate_words(const struct probe *probe, const struct verdict *
                                                         : "verified by the System Trust Store");
 }
 
+/* A probe records no challenge that somebody could approve: an account has to meet the certificate first. */
 static void name_the_way(const struct probe *probe, struct cause *cause)
 {
         const char *name = prop_text(&probe->values, PROP_NAME);
@@ -178,6 +181,7 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
         return copy.cause;
 }
 
+/* TLS and certificate are two steps: a channel may be fine and its peer unknown. */
 static void tell_tls(struct probe *probe, const struct verdict *verdict)
 {
         struct channel_info info = { 0 };
@@ -238,6 +242,8 @@ static const char *capabilities_of(const struct probe *probe, const struct engin
         return smtp_session_capabilities(engine)->text;
 }
 
+/* Signed in, and nothing more is done: no mailbox is opened, no message sent. Capabilities in which a
+ * server repeats a secret are not shown. */
 static void ready(void *ctx)
 {
         struct probe *probe = ctx;
@@ -319,6 +325,7 @@ static const struct session_user session_user = {
 
 static void start(void *ctx);
 
+/* The token is kept now: start() finds that none is due and goes on. */
 static void token_is_there(void *ctx, const struct cause *cause, const char *challenge_id)
 {
         struct probe *probe = ctx;
@@ -368,6 +375,8 @@ static struct probe *probe_new(const struct probe_user *user, void *ctx)
         return probe;
 }
 
+/* The properties are those of this moment; what is found counts for the account only while its generation
+ * is the same. */
 struct probe *probe_account(struct account *account, const struct probe_user *user, void *ctx)
 {
         struct probe *probe = probe_new(user, ctx);
@@ -384,6 +393,7 @@ static void set_text(struct property_values *values, enum property_id id, const 
         values->of[id].text = copy_text(text);
 }
 
+/* Without a user name, so that nothing signs in and no secret is needed. */
 struct probe *probe_server(const char *host, uint16_t port, const char *transport, const char *security,
                            const struct probe_user *user, void *ctx)
 {

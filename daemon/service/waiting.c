@@ -43,6 +43,8 @@ const char *waiting_name(enum waiting_reason reason)
 
 /* ---- of an account ---- */
 
+/* Wall clock, rounded up: nobody is told a time at which nothing happens yet. 0 for a negative one:
+ * unknown. */
 static time_t in_ms(int64_t ms)
 {
         return ms < 0 ? 0 : (time_t)loop_wall() + (time_t)((ms + 999) / 1000);
@@ -56,6 +58,8 @@ static time_t next_try(const struct account *account)
         return account->receiver ? in_ms(receiver_rests_ms(account->receiver)) : 0;
 }
 
+/* Who can end it: a person by a decision about trust, or by room on the disk, or by mending the account; or
+ * time alone. */
 static enum waiting_reason reason_of_cause(const struct account *account)
 {
         enum cause_code code = account->cause->code;
@@ -81,6 +85,7 @@ static void set(struct waiting *out, enum waiting_reason reason, time_t until, c
         va_end(args);
 }
 
+/* `session` waits for a place, or is NULL. */
 static void of_place(const struct session *session, struct waiting *out)
 {
         scoped(scoped_free) char *words = session ? session_waits_words(session) : NULL;
@@ -169,6 +174,8 @@ void waiting_of(const struct account *account, struct waiting *out)
         }
 }
 
+/* Back-off, throttling and the rhythm of polls give way to a person's word; the limit of a day, the disk
+ * and the number of sessions do not. */
 bool waiting_all_the_same(const struct account *account, struct waiting *out)
 {
         *out = (struct waiting){ 0 };
@@ -261,6 +268,7 @@ static void of_message(const json_t *message, struct waiting *out)
                 set(out, WAITING_FOR_BACKOFF, next, "%s", last_words(message));
 }
 
+/* By the names that queue_state_name() gives: messages come from the store as JSON. */
 static bool waits_to_go(const char *state)
 {
         return same_text(state, "queued") || same_text(state, "deferred") || same_text(state, "ambiguous");
@@ -313,6 +321,8 @@ bool waiting_show(json_t *message)
 
 /* ---- told ---- */
 
+/* Once for each change of the reason, which is remembered in the account; the end of a wait is an event
+ * without a line in the journal. */
 static void tell(struct account *account, const struct waiting *waiting)
 {
         scoped(scoped_free) char *words = waiting_words(waiting);
@@ -330,6 +340,7 @@ static void tell(struct account *account, const struct waiting *waiting)
                    waiting->reason ? words : "its mail no longer waits");
 }
 
+/* Those who wait for a place are not woken by anything while they wait. */
 static void look_at_places(unused_arg void *ctx)
 {
         for (struct account *account = accounts_first_outgoing(), *next; account; account = next) {

@@ -14,7 +14,7 @@ enum { BUCKETS = 1024 };
 static struct {
         struct host *hosts[BUCKETS];
         unsigned open, most, most_per_host;
-/* Until the settings are read. The loop's alone; no lock. */
+        /* Until the settings are read. The loop's alone; no lock. */
 } places = { .most = 2000, .most_per_host = 64 };
 
 /* A smaller limit closes nothing: sessions that are open end by themselves, and no new one begins before. */

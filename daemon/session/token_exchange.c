@@ -51,7 +51,8 @@ static void exchange_free(struct token_exchange *exchange)
         free(exchange);
 }
 
-/* The last call. `done` may begin another exchange and must not cancel this one any more: it is freed here. */
+/* The last call. `done` may begin another exchange and must not cancel this one any more: it is freed here.
+ */
 static void finish(struct token_exchange *exchange, enum grant_result result, struct grant_answer *answer,
                    const struct cause *why, const char *challenge_id)
 {

@@ -267,7 +267,8 @@ EVP_PKEY *keys_private(const char *name, struct cause *cause)
         return key ? key->key : NULL;
 }
 
-/* OpenSSL takes references of its own. It refuses a key that is below the security level of the connection. */
+/* OpenSSL takes references of its own. It refuses a key that is below the security level of the connection.
+ */
 int keys_use(SSL *ssl, const char *name, struct cause *cause)
 {
         const struct client_key *key = usable_key(name, cause);

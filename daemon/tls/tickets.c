@@ -29,6 +29,8 @@ static void add_text(EVP_MD_CTX *digest, const char *text)
         sha256_add(digest, text, len);
 }
 
+/* All that a verdict depends on is in the key, the generation of trust included: a ticket from before a
+ * change is not found any more. */
 void tickets_key(const struct ticket_inputs *inputs, uint8_t out[32])
 {
         scoped(sha256_free) EVP_MD_CTX *digest = NULL;
@@ -44,6 +46,7 @@ void tickets_key(const struct ticket_inputs *inputs, uint8_t out[32])
         sha256_end(digest, out);
 }
 
+/* The link that points to it, or the end of its chain. */
 static struct ticket **place_of(const uint8_t key[32])
 {
         struct ticket **at = &buckets[(key[0] | (unsigned)key[1] << 8) & (BUCKETS - 1)];
@@ -87,6 +90,8 @@ size_t tickets_count(void)
         return count;
 }
 
+/* The caller gets a reference of its own. A session is resumed only as long as the verdict holds that its
+ * full handshake had. */
 SSL_SESSION *tickets_get(const uint8_t key[32], time_t now, struct ticket_verdict *out)
 {
         struct ticket *ticket = *place_of(key);
@@ -103,6 +108,8 @@ SSL_SESSION *tickets_get(const uint8_t key[32], time_t now, struct ticket_verdic
         return ticket->session;
 }
 
+/* Replaces the last one of the same key, since the newest is good for longest. When there are too many the
+ * one unused for longest goes. */
 void tickets_put(const uint8_t key[32], SSL_SESSION *session, const struct ticket_verdict *verdict)
 {
         struct ticket *ticket = *place_of(key);

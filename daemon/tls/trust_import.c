@@ -29,6 +29,7 @@ struct import {
         void (*done)(void *ctx, const struct cause *cause, json_t *results);
         void *ctx;
         struct import_file *files; /* to be written, all or none */
+        /* Of `files`: those that choose() takes. */
         size_t count;
         struct cause failed;
 };
@@ -49,6 +50,7 @@ static int no_private_keys(struct cause *cause)
         return -1;
 }
 
+/* Takes over `x509`, which may be NULL: then it could not be decoded. */
 static int add_input(struct import *import, X509 *x509, struct cause *cause)
 {
         if (!x509)
@@ -62,6 +64,8 @@ static int add_input(struct import *import, X509 *x509, struct cause *cause)
         return 0;
 }
 
+/* Only the form that carries certificates (RFC 2315, 9.1, without signers); a signature on it proves
+ * nothing here and is not looked at. */
 static int add_pkcs7(struct import *import, const uint8_t *der, size_t len, struct cause *cause)
 {
         PKCS7 *bundle = d2i_PKCS7(NULL, &der, (long)len);
@@ -81,6 +85,7 @@ static int add_pkcs7(struct import *import, const uint8_t *der, size_t len, stru
         return result;
 }
 
+/* Other blocks (CRLs, parameters) are passed over. */
 static int take_block(void *ctx, const char *name, const uint8_t *der, size_t der_len, struct cause *cause)
 {
         const uint8_t *at = der;
@@ -94,6 +99,7 @@ static int take_block(void *ctx, const char *name, const uint8_t *der, size_t de
         return add_input(ctx, d2i_X509(NULL, &at, (long)der_len), cause);
 }
 
+/* Asked of binary input that is no certificate. PKCS#12 counts: it is made to hold a key. */
 static bool is_private_key(const uint8_t *bytes, size_t len)
 {
         const uint8_t *at = bytes;
@@ -106,6 +112,7 @@ static bool is_private_key(const uint8_t *bytes, size_t len)
         return found;
 }
 
+/* By content, not by a file's name. -1: nothing of it is used. */
 static int take_apart(struct import *import, const uint8_t *bytes, size_t len, struct cause *cause)
 {
         const uint8_t *at = bytes;
@@ -141,6 +148,7 @@ static void say(json_t *row, const char *result, const char *text)
         json_put_text(row, "text", text);
 }
 
+/* At most IMPORT_MAX of them, once for each import. */
 static bool listed_before(const struct import *import, const uint8_t sha256[32])
 {
         uint8_t other[32];
@@ -230,6 +238,8 @@ static bool any_result(const struct import *import, const char *result)
         return false;
 }
 
+/* Trust changes here, after the disk: a restart at any moment finds the anchors that were told as imported,
+ * or none of them. */
 static void finish(struct import *import)
 {
         X509 **taken = new_zeroed(import->count, sizeof(X509 *));
@@ -257,6 +267,7 @@ static void finish(struct import *import)
         import_free(import);
 }
 
+/* All or none: where the disk fails each row says so, and no anchor takes effect. */
 static void written(void *ctx, const struct cause *cause)
 {
         struct import *import = ctx;
@@ -297,6 +308,8 @@ static void write_one(const json_t *file, struct import *import)
         replace_file_later(path, text, strlen(text), written, import);
 }
 
+/* When no other change of the store is under way. Several certificates go to disk together
+ * (trust_bundle.c), a single one by one rename. */
 static void import_begin(void *ctx, const struct cause *refused)
 {
         struct import *import = ctx;
