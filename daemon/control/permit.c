@@ -145,9 +145,9 @@ static void make_pool(void)
         loop_on_close(forget_pool, NULL);
 }
 
-/* At start and at reload. Until the names are known the rules are the narrowest: a directory that hangs
- * takes rights away and never gives any. It is waited for briefly, or the first callers after a start would
- * be refused. */
+/* At start and at reload. Until the names are known the rules are the narrowest (AllowSubmit=all needs
+ * none): a directory that hangs takes rights away and never gives any. It is waited for briefly, or the
+ * first callers after a start would be refused. */
 void permit_open(const struct settings *settings)
 {
         struct naming *naming = new_object(struct naming);

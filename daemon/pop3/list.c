@@ -171,8 +171,8 @@ static bool is_regular(const char *text, size_t len)
         return len > 0 && len <= LIMIT_UIDL;
 }
 
-/* An id that is against the rules is known by its digest: "#" and 64 digits, which no longer depend on what
- * bytes it has, and fit where a regular one fits. */
+/* An id that is against the rules is known by its digest: "#" and 64 digits, which fit where a regular one
+ * fits and are safe to store and to show. */
 static void write_uidl(char to[sizeof((struct mailbox_entry *)NULL)->uidl], const char *text, size_t len)
 {
         uint8_t digest[SHA256_SIZE];

@@ -120,8 +120,8 @@ void pop3_say_auth(struct engine *engine)
 
         if (!line_signin_start(signing, &first))
                 return;
-        /* Otherwise the response waits for the server's empty challenge: some servers announce SASL and
-         * reject an initial response. */
+        /* A response that is too long for the line, or was rejected in it before, waits for the server's
+         * empty challenge. */
         if (first && !signing->ways.without_first &&
             strlen("AUTH  \r\n") + strlen(signing->mechanism) + strlen(first) <= AUTH_LINE) {
                 scoped(scoped_free) char *traced = text_of("AUTH %s ***", signing->mechanism);

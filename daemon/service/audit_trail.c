@@ -20,10 +20,10 @@ enum {
         IDS_SHOWN = 20,         /* messages, exemptions */
 };
 
+/* The names are part of the interface: events and the journal's fields carry them, and they stay as they
+ * are. The words follow the object in a sentence. */
 static const struct {
         const char *name, *message_id, *words;
-        /* The names are part of the interface: events and the journal's fields carry them, and they stay as
-         * they are. The words follow the object in a sentence. */
 } actions[TRAIL_ACTIONS] = {
         [TRAIL_ACCOUNT_ADDED] = { "account.added", MSG_ACCOUNT_CHANGED, "was added" },
         [TRAIL_ACCOUNT_CHANGED] = { "account.changed", MSG_ACCOUNT_CHANGED, "was changed" },
@@ -160,7 +160,7 @@ json_t *audit_trail_last(void)
 /* ---- telling ---- */
 
 /* To the journal, as an event, and as the last change. `trail->data` is taken over by the event; the texts
- * stay the caller's. Only what has happened is recorded: callers come here after the disk has it. */
+ * stay the caller's. Only what has happened is recorded: callers come here when it is done. */
 void audit_trail_record(const struct actor *actor, const struct trail *trail)
 {
         const char *name = actions[trail->action].name;

@@ -98,7 +98,6 @@ static void stored(void *ctx, const struct cause *cause)
         finish(authorize, cause_happened(cause) ? cause : &none);
 }
 
-/* The client secret is read anew each time: it may have been replaced while a person looked for a browser. */
 static void ask_whether(void *ctx);
 
 /* RFC 8628, 3.5: pending goes on, slow_down adds five seconds for good, anything else ends it. The interval
@@ -135,6 +134,7 @@ static void asked_whether(void *ctx, enum grant_result result, struct grant_answ
         }
 }
 
+/* The client secret is read anew each time: it may have been replaced while a person looked for a browser. */
 static void ask_whether(void *ctx)
 {
         struct authorize *authorize = ctx;
@@ -177,7 +177,7 @@ static void tell_code(struct authorize *authorize, const struct grant_answer *an
         json_decref(step);
 }
 
-/* The provider's numbers are bounded: it decides how often it is asked, but not that nobody is ever told. */
+/* The interval is bounded: the provider decides how often it is asked, within reason. */
 static void code_came(void *ctx, enum grant_result result, struct grant_answer *answer,
                       const struct cause *why, const char *challenge_id)
 {

@@ -10,10 +10,10 @@
 /* A person waits for it at a terminal. */
 enum { CONNECT_SECONDS = 10 };
 
+/* In the order in which Thunderbird asks. Only over TLS and with a verified certificate: the file says to
+ * which server a password goes. */
 static const struct {
         const char *before, *behind; /* the domain */
-        /* In the order in which Thunderbird asks. Only over TLS and with a verified certificate: the file
-         * says to which server a password goes. */
 } places[] = {
         { "https://autoconfig.", "/mail/config-v1.1.xml" },
         { "https://", "/.well-known/autoconfig/mail/config-v1.1.xml" },
@@ -60,7 +60,6 @@ static struct engine *new_engine(void *ctx)
         return http_post_new(&((struct autoconfig *)ctx)->at, NULL);
 }
 
-/* By way of the loop, since it closes the session whose callback asked for it. */
 static void try_next(void *object);
 
 /* Any status but 200, and any failure, sends us to the next place; the cause of the last one is told when
@@ -109,6 +108,7 @@ static void open_session(struct autoconfig *autoconfig)
         properties_done(&values);
 }
 
+/* By way of the loop, since it closes the session whose callback asked for it. */
 static void try_next(void *object)
 {
         struct autoconfig *autoconfig = object;

@@ -11,10 +11,10 @@ struct host {
 };
 enum { BUCKETS = 1024 };
 
+/* Until the settings are read. The loop's alone; no lock. */
 static struct {
         struct host *hosts[BUCKETS];
         unsigned open, most, most_per_host;
-        /* Until the settings are read. The loop's alone; no lock. */
 } places = { .most = 2000, .most_per_host = 64 };
 
 /* A smaller limit closes nothing: sessions that are open end by themselves, and no new one begins before. */

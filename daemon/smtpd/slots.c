@@ -127,8 +127,8 @@ static struct failures {
         int64_t last;
 } failures[FAILURES];
 
-/* Never NULL: a new peer takes the place of the one that failed longest ago. Who fails from more than
- * FAILURES addresses is forgotten early, which the delay of each session still slows. */
+/* Never NULL: a new peer takes the place of the one that failed longest ago, whose next delay is the first
+ * one again. Bounded memory goes before a long one. */
 static struct failures *failures_of(const struct smtpd_slot *slot)
 {
         struct failures *oldest = &failures[0];
