@@ -9,7 +9,7 @@
 #include "daemon/tls/trust.h"
 
 /* Anything that came between the go-ahead and the handshake could have been put there by an attacker and
- * would count as said within TLS (RFC 3207, 6; RFC 2595, 2.2): the session ends. */
+ * would count as said within TLS (RFC 3207, 6): the session ends. */
 void session_begin_tls(struct session *session, bool implicit)
 {
         struct cause cause = { 0 };
