@@ -32,11 +32,13 @@ static void put(struct buf *out, const char *format, ...)
 
 /* ---- of an account ---- */
 
+/* Names of accounts go into labels as they are: account_name_valid() allows no byte that needs an escape. */
 static const char *direction(const struct account *account)
 {
         return account_is_outgoing(account) ? "outgoing" : "incoming";
 }
 
+/* 0 also for an account that is disabled or not known yet; account_status tells these apart. */
 static void put_up(struct buf *out, const struct account *account)
 {
         put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name,
@@ -46,11 +48,13 @@ static void put_up(struct buf *out, const struct account *account)
 /* No stateset: node_exporter reads the older text format, which has none. */
 static void put_status(struct buf *out, const struct account *account)
 {
+        /* Each status has a sample, so that a query finds 0 and not a series that has gone stale. */
         for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
                 put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
                     account_status_name((enum account_status)status), (int)account->status == status);
 }
 
+/* Absent until a session with TLS has been judged. */
 static void put_not_after(struct buf *out, const struct account *account)
 {
         if (account->has_tls)
@@ -58,6 +62,8 @@ static void put_not_after(struct buf *out, const struct account *account)
                     account->name, (long long)account->tls.not_after);
 }
 
+/* Both count from the start of the daemon; milliseconds are kept, seconds are written, as the format
+ * wants base units. */
 static void put_handshakes(struct buf *out, const struct account *account)
 {
         put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
@@ -81,6 +87,7 @@ static void put_queue(struct buf *out, const struct account *account)
                     queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
 }
 
+/* A reason without messages has no sample: there are too many reasons for zeros. */
 static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason,
                             uint64_t messages)
 {
@@ -92,6 +99,8 @@ static void put_waiting_for(struct buf *out, const struct account *account, enum
 static void put_waiting(struct buf *out, const struct account *account)
 {
         struct queue_counts counts = queue_counts(account->name);
+        /* While the account as a whole waits for nothing, its deferred messages wait for their own next
+         * attempt. Held ones wait for a person in any case. */
         uint64_t tried = counts.messages[QUEUE_DEFERRED] + counts.messages[QUEUE_AMBIGUOUS];
         struct waiting waiting;
 
@@ -117,6 +126,7 @@ static void put_oldest(struct buf *out, const struct account *account)
             (long long)queue_oldest_age(account->name));
 }
 
+/* Only of accounts that send heartbeats: 0 of another would look like one that arrives. */
 static void put_heartbeat(struct buf *out, const struct account *account)
 {
         if (prop_text(&account->values, PROP_HEARTBEAT)[0])
@@ -126,6 +136,7 @@ static void put_heartbeat(struct buf *out, const struct account *account)
 
 /* ---- of the station ---- */
 
+/* Without a listener its families are left out: zeros would look like one that nobody uses. */
 static bool listens(void)
 {
         return submission_counts.sockets > 0;
@@ -148,6 +159,7 @@ static void put_accepted(struct buf *out)
             (unsigned long long)submission_counts.accepted);
 }
 
+/* These counters begin at 0 with each start of the daemon; those by kept values go on. */
 static void put_refused(struct buf *out)
 {
         for (int i = 0; i < SUBMISSION_REFUSALS; i++)
@@ -187,6 +199,7 @@ static void put_sessions(struct buf *out)
         put(out, "emailsec_sessions %u\n", sessions_open());
 }
 
+/* Milliseconds in, seconds out; below likewise. */
 static void put_lag(struct buf *out)
 {
         put(out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
@@ -388,6 +401,7 @@ void metrics_end(void *work)
         free(work);
 }
 
+/* The suffix _total belongs to the sample of a counter and not to the family, whose head is without it. */
 static void put_sample(struct buf *out, const struct family *family, const struct account *account)
 {
         if (!(family->kinds & (unsigned)account->values.kind))
@@ -430,9 +444,11 @@ static bool put_family(struct metrics_work *work, const struct family *family, s
 bool metrics_next(struct metrics_work *work, struct buf *out)
 {
         if (work->family == count_of(families)) {
+                /* OpenMetrics wants this line; without it the text counts as cut off. */
                 put(out, "# EOF\n");
                 return false;
         }
+        /* The walk begins anew with each family: all samples of one must stand together. */
         if (!put_family(work, &families[work->family], out))
                 *work = (struct metrics_work){ .family = work->family + 1 };
         return true;

@@ -69,6 +69,8 @@ static uint32_t first_spread_ms(void)
         return station.started || count < SPREAD_FROM ? 0 : backoff_stagger_ms(count);
 }
 
+/* Also for each account found at the start; then service_open() calls server_users_begin() once, after all
+ * of them. */
 static void account_added(struct account *account)
 {
         if (station.started)
@@ -86,6 +88,7 @@ static void account_added(struct account *account)
         }
 }
 
+/* What was found out before counts no more: status, grace, tokens and sessions begin anew. */
 static void account_changed(struct account *account)
 {
         server_users_changed();
@@ -100,6 +103,7 @@ static void account_changed(struct account *account)
         token_forget(account->name);
 }
 
+/* Held meanwhile: what the sender and the receiver have under way may be its last users. */
 static void account_removed(struct account *account)
 {
         server_users_changed();
@@ -122,6 +126,7 @@ static const struct account_observer observer = { account_added, account_changed
  */
 static void recheck_trust_of(struct account *account)
 {
+        /* A fault of another kind is not healed by a decision about trust. */
         enum cause_code code = account->cause->code;
         bool waits =
                 account->status == ACCOUNT_CHALLENGE ||
@@ -144,6 +149,7 @@ static void recheck_trust_of(struct account *account)
 
 static struct accounts_round trust_round = { .visit = recheck_trust_of };
 
+/* In a later turn: whoever tells of a change may stand in a session that this ends. */
 static void recheck_trust(void *ctx)
 {
         (void)ctx;
@@ -164,6 +170,8 @@ struct allowed_words {
         const char *message_id, *words;
         int priority;
 };
+/* By the words that tls/allowed tells, but for "healed", which is found out here; the text stands behind the
+ * name of the certificate. */
 static const struct allowed_words allowed_words[] = {
         { "challenge", EVENT_CHALLENGE_RAISED, MSG_CHALLENGE, "waits for a decision", LOG_WARNING },
         { "approved", EVENT_ALLOWED_APPROVED, MSG_ALLOWED_DECIDED, "was approved", LOG_NOTICE },
@@ -236,6 +244,7 @@ static void tell_allowed(const struct allowed_words *words, const char *id, json
         event_emit(words->event, NULL, data, "certificate of %s:%lld %s", host, port, words->words);
 }
 
+/* A challenge that verifies without help by now is told twice: as needless, and as ended. */
 static void on_allowed_changed(void *ctx, const char *id, const char *what, json_t *entry)
 {
         bool healed = strcmp(what, "needless") == 0 && strcmp(text_in(entry, "state"), "pending") == 0;
@@ -265,6 +274,7 @@ static void tell_notice(const json_t *expired, const char *id, const char *name)
                 sender_kick(account->sender);
 }
 
+/* On the loop, by queue_expire(). The account may be gone by then, so it is known by its name. */
 static void tell_expired(void *ctx, json_t *expired, const struct cause *cause)
 {
         size_t index;
@@ -297,6 +307,7 @@ static void sweep_account(struct account *account)
 
 static struct accounts_round sweep_round = { .visit = sweep_account };
 
+/* Each hour: what is kept for a time and needs no exact end. */
 static void sweep(void)
 {
         station.swept = (int64_t)loop_wall();
@@ -319,6 +330,7 @@ static void look_each_minute(struct account *account)
 
 static struct accounts_round minute_round = { .visit = look_each_minute };
 
+/* Sets its own timer anew: in a minute, or sooner where an exemption ends, but never within a second. */
 static void every_minute(void *ctx)
 {
         (void)ctx;
@@ -346,6 +358,7 @@ void service_look_at_time(void)
 
 /* ---- start and end ---- */
 
+/* A poisoned store does not keep the daemon from starting: what needs it is refused until it is mended. */
 static void tell_fault(const struct cause *cause)
 {
         struct subject subject = { .cause = cause };
@@ -392,6 +405,8 @@ static void watch_trust(void)
         trust_watch(&trust, on_trust_files, NULL);
 }
 
+/* The store first, for accounts keep values in it; accounts after trust, for their sessions are
+ * judged by it; the timer last. */
 int service_open(const struct settings *settings, struct cause *cause)
 {
         struct trust_settings trust;
@@ -434,6 +449,7 @@ int service_open(const struct settings *settings, struct cause *cause)
         return 0;
 }
 
+/* An unreadable one is the task of reread_watch(). */
 static void start_ill_over(struct account *account)
 {
         if (!account->unreadable && account->cause->code) /* it may have been this that was corrected */
@@ -459,6 +475,7 @@ static bool anything_busy(void)
         return false;
 }
 
+/* Polled: an end has a bound in time anyway, and senders and receivers need not tell. */
 static void look_whether_ended(void *ctx)
 {
         (void)ctx;
@@ -469,6 +486,7 @@ static void look_whether_ended(void *ctx)
         station.ended(station.ended_ctx);
 }
 
+/* No mail is begun from here on; what is in flight has `ms` milliseconds. A second call is ignored. */
 void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
 {
         if (station.ending)
@@ -489,6 +507,7 @@ void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
         timer_set(station.ending_timer, 0);
 }
 
+/* Also when service_open() fails at the accounts. */
 void service_close(void)
 {
         trust_watch_close();
@@ -520,6 +539,8 @@ void service_close(void)
 
 /* ---- reload ---- */
 
+/* A trust store that cannot be read becomes a warning (`warnings` may be NULL); the rest is read all the
+ * same. */
 void service_reload(const struct settings *settings, json_t *warnings)
 {
         struct trust_settings trust;

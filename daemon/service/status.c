@@ -24,8 +24,10 @@
 
 #include <stdio.h>
 
+/* Wall clock, set by the first look at the station; main() takes one when it starts. */
 static time_t started_at;
 
+/* `account` NULL: of all together. */
 static json_t *queue_json(const char *account)
 {
         struct queue_counts counts = queue_counts(account);
@@ -41,6 +43,7 @@ static json_t *queue_json(const char *account)
 static void advise(json_t *advice, const char *format, ...) printf_like(2, 3);
 static void advise(json_t *advice, const char *format, ...)
 {
+        /* A longer sentence is cut; one that is no UTF-8 (after the cut, or from a server) is left out. */
         char text[900];
         va_list args;
 
@@ -105,6 +108,7 @@ static void advise_secret(json_t *advice, const struct account *account)
                        account->name, account->name);
 }
 
+/* An account has one sentence about its status, and besides it those that do not depend on the status. */
 static void advise_account(json_t *advice, const struct account *account)
 {
         switch (account->status) {
@@ -133,6 +137,7 @@ static void advise_account(json_t *advice, const struct account *account)
         json_decref(warnings);
 }
 
+/* NULL: there is no fault, and nothing is added. */
 static void push_cause(json_t *list, const struct cause *cause)
 {
         if (cause)
@@ -144,6 +149,7 @@ static void advise_sentence(void *advice, const char *sentence)
         advise(advice, "%s", sentence);
 }
 
+/* What concerns no single account; not told when one account was asked for. */
 static void advise_station(json_t *advice)
 {
         size_t needless = allowed_count("approved", true), over = allowed_count("pending", true);
@@ -217,6 +223,7 @@ static void advise_soon(json_t *advice, const json_t *soon)
                        json_string_value(json_object_get(cause, "remedy")));
 }
 
+/* The properties as `account show` has them, with what only status tells. The caller owns it. */
 static json_t *account_entry(const struct account *account)
 {
         json_t *entry = account_json(account);
@@ -247,6 +254,7 @@ enum trouble {
         TROUBLES
 };
 
+/* Names and not pointers: an account may go between two pieces. */
 struct picked {
         char **names;
         size_t count;
@@ -293,6 +301,7 @@ void service_status_end(void *ctx)
         free(work);
 }
 
+/* Mail of an account that is ill does not count here: that is its greater trouble. */
 static bool keeps_mail(const struct account *account)
 {
         struct waiting waiting;
@@ -322,6 +331,8 @@ static enum trouble trouble_of(const struct account *account, bool missing, bool
         return missing ? TROUBLE_HEARTBEAT : kept ? TROUBLE_KEPT : TROUBLE_NONE;
 }
 
+/* Where all are listed they stay in the order of their names, in one class. No class needs more than
+ * `most` names, for the list ends there. */
 static void pick(struct status_work *work, const struct account *account)
 {
         bool missing = account->status != ACCOUNT_DISABLED && account_is_outgoing(account) &&
@@ -339,6 +350,7 @@ static void pick(struct status_work *work, const struct account *account)
         picked->names[picked->count++] = copy_text(account->name);
 }
 
+/* Members and no whole object: the writer puts them into the one that is under way. */
 static json_t *status_head(void)
 {
         json_t *head = json_object();
@@ -353,6 +365,7 @@ static json_t *status_head(void)
         return head;
 }
 
+/* Nothing is written before all accounts were looked at: the first one listed may be the last one picked. */
 static void pick_some(struct status_work *work, struct json_writer *out)
 {
         struct account *account = work->only ? account_named(work->only) : accounts_walk_on(&work->walk);
@@ -401,6 +414,7 @@ static json_t *totals_json(const struct account *only)
         return totals;
 }
 
+/* The advice of `soon` and of the station goes behind that of the accounts, which is complete by now. */
 static json_t *status_tail(const struct status_work *work)
 {
         const struct account *only = account_named(work->only);
@@ -424,6 +438,7 @@ static json_t *status_tail(const struct status_work *work)
         return tail;
 }
 
+/* Advice is collected while accounts are listed, so it is about these and no others. */
 static void list_some(struct status_work *work, struct json_writer *out)
 {
         const struct account *account = next_picked(work);
@@ -477,6 +492,7 @@ bool service_status_next(void *ctx, struct json_writer *out)
         return advise_some(work, out);
 }
 
+/* The queue here is what still waits; failed messages are counted apart. */
 char *service_line(void)
 {
         struct queue_counts counts = queue_counts(NULL);
@@ -510,6 +526,7 @@ static void find(json_t *findings, const struct account *account, const char *ch
         (void)json_array_append_new(findings, finding);
 }
 
+/* TLS 1.0 and 1.1 are deprecated (RFC 8996), for mail by RFC 8997 as well. */
 static void audit_channel(json_t *findings, const struct account *account)
 {
         const struct property_values *values = &account->values;
@@ -532,6 +549,8 @@ static void audit_channel(json_t *findings, const struct account *account)
                      "a server without secure renegotiation (RFC 5746) is let in", legacy);
 }
 
+/* PLAIN and LOGIN hand the password itself to the server (RFC 4616 for PLAIN): a server that is taken
+ * over learns it. An account without a user name does not sign in. */
 static void audit_login(json_t *findings, const struct account *account)
 {
         const struct property_values *values = &account->values;
@@ -587,6 +606,7 @@ static void audit_secrets(json_t *findings, const struct account *account)
                 find(findings, account, "secret", "ok", "no secret lies in the state folder", NULL);
 }
 
+/* By the last session that was judged, which may be some time ago; nothing before the first. */
 static void audit_certificate(json_t *findings, const struct account *account)
 {
         if (!account->has_tls)
@@ -671,6 +691,7 @@ static void audit_submission(json_t *findings)
                      "AllowFrom= out of emailsecd.conf");
 }
 
+/* Of a disabled account nothing but an unreadable file matters: it talks to nobody. The caller owns it. */
 static json_t *audit_of(const struct account *account)
 {
         json_t *findings = json_array();
@@ -693,6 +714,7 @@ static json_t *audit_of(const struct account *account)
         return findings;
 }
 
+/* The audit opens no connection: it goes by properties and by the last session. */
 struct audit_work {
         struct accounts_walk walk;
         bool begun, any;

@@ -26,6 +26,7 @@ enum {
 
 /* ---- the end ---- */
 
+/* After this nothing but run() comes back to the connection. */
 static void stop_everything(struct connection *c)
 {
         resolve_cancel(take(c->question));
@@ -35,6 +36,7 @@ static void stop_everything(struct connection *c)
         pump_watch(c);
 }
 
+/* Only by run(), with no other one on its way. */
 static void connection_free(struct connection *c)
 {
         pump_stop(c);
@@ -44,6 +46,7 @@ static void connection_free(struct connection *c)
                 c->transport->free(c->transport);
         close_fd(&c->fd);
         timer_free(c->deadline);
+        /* What was not sent may hold a password. */
         buf_wipe(&c->out);
         free(c->failure);
         free(c->choice);
@@ -52,6 +55,8 @@ static void connection_free(struct connection *c)
         free(c);
 }
 
+/* The cause is taken out first: a run that follows finds nothing to tell. The connection then stays dead
+ * until its owner closes it. */
 static void tell_end(struct connection *c)
 {
         struct cause *why = take(c->failure);
@@ -72,6 +77,7 @@ static bool linger(struct connection *c)
         return c->phase == PHASE_CLOSED;
 }
 
+/* The descriptor is the connection's from here on. */
 static void take_socket(struct connection *c, int fd)
 {
         c->fd = fd;
@@ -81,6 +87,7 @@ static void take_socket(struct connection *c, int fd)
         c->phase = PHASE_OPEN;
 }
 
+/* The deadline of lookup and connect ends here; the owner sets the next one by connection_expect(). */
 static void begin_talking(struct connection *c, int fd)
 {
         take_socket(c, fd);
@@ -132,6 +139,7 @@ static void run(void *ctx)
 
         c->scheduled = false;
         switch (c->phase) {
+        /* The resolver calls when it is done. */
         case PHASE_LOOKUP:
                 break;
         case PHASE_CONNECT:
@@ -147,6 +155,7 @@ static void run(void *ctx)
                         pump_read(c);
                 break;
         case PHASE_LINGER:
+                /* A write that failed has scheduled another run, which frees it. */
                 if (linger(c) && !c->scheduled) {
                         connection_free(c);
                         return;
@@ -174,6 +183,7 @@ void connection_fail(struct connection *c, const struct cause *why)
 {
         if (c->phase == PHASE_DEAD || c->phase == PHASE_CLOSED)
                 return;
+        /* Who has closed it hears nothing more. */
         bool told = c->phase != PHASE_LINGER;
         c->phase = told ? PHASE_DEAD : PHASE_CLOSED;
         if (told) {
@@ -194,6 +204,8 @@ void connection_abort(struct connection *c)
         connection_schedule(c);
 }
 
+/* Only an open connection lingers: in a handshake nothing can be sent yet, and a dead one has nobody to
+ * send to. */
 void connection_close(struct connection *c)
 {
         if (!c || c->phase == PHASE_LINGER)
@@ -209,6 +221,7 @@ void connection_close(struct connection *c)
 
 /* ---- deadlines ---- */
 
+/* The phase tells what took too long, and so what helps. */
 static void explain_time_out(struct connection *c, struct cause *why)
 {
         if (c->phase == PHASE_LOOKUP) {
@@ -245,6 +258,7 @@ static void on_deadline(void *ctx)
         connection_fail(c, &why);
 }
 
+/* `phrase` is borrowed; NULL for lookup and connect, which are explained by their phase. */
 static void set_deadline(struct connection *c, unsigned seconds, const char *phrase)
 {
         c->seconds = seconds;
@@ -276,6 +290,7 @@ static void explain_failure(struct connection *c, struct cause *why)
         free(reasons);
 }
 
+/* A host with a single address keeps nothing, so that an idle connection stays small. */
 static void keep_choice(struct connection *c, const struct sockaddr_storage *peer)
 {
         if (dial_count(c->dial) < 2 && !c->choice)
@@ -304,6 +319,7 @@ static void on_dialled(void *ctx, int fd, const struct sockaddr_storage *peer)
         begin_talking(c, fd);
 }
 
+/* Addresses of which trouble is known come last, and are still tried. */
 static void begin_dialling(struct connection *c, struct addresses *found)
 {
         trouble_last(found);
@@ -316,6 +332,7 @@ static void on_resolved(void *ctx, const struct addresses *found, const struct c
 {
         struct connection *c = ctx;
 
+        /* The question ends with its answer; there is nothing to cancel any more. */
         c->question = NULL;
         c->times.lookup = loop_now() - c->since;
         if (found->count == 0) {
@@ -334,6 +351,7 @@ static struct connection *connection_new(const struct connection_user *user, voi
         c->ctx = ctx;
         c->fd = -1;
         c->read_needs = WATCH_READ;
+        /* Milliseconds; -1: that step did not happen. */
         c->times = (struct connection_times){ -1, -1, -1 };
         c->since = loop_now();
         buf_init(&c->out, UNSENT_MAX);
@@ -349,6 +367,7 @@ struct connection *connection_accepted(int fd, const struct sockaddr_storage *pe
 
         address_text(peer, address, sizeof address);
         c->address = copy_text(address);
+        /* A client: no lookup, no dialling, and no deadline before the owner sets one. */
         c->accepted = true;
         take_socket(c, fd);
         pump_watch(c);
@@ -363,10 +382,12 @@ struct connection *connection_open(const struct connection_request *request,
         c->phase = PHASE_LOOKUP;
         c->host = copy_text(request->host);
         c->port = request->port;
+        /* One deadline for lookup and connect together. */
         set_deadline(c, request->timeout_seconds, NULL);
         if (c->host[0] == '/') {
                 c->phase = PHASE_CONNECT;
                 connection_schedule(c);
+                /* The time of the lookup is that of the first connection, which found these addresses. */
         } else if (request->after && request->after->choice) {
                 c->choice = new_object(struct choice);
                 *c->choice = *request->after->choice;
@@ -382,6 +403,8 @@ struct connection *connection_open(const struct connection_request *request,
 
 void connection_write(struct connection *c, const void *bytes, size_t len)
 {
+        /* Bytes for a connection that has ended are dropped: `ended` tells its owner. Those written
+         * during a handshake wait for its end. */
         if (c->phase != PHASE_OPEN && c->phase != PHASE_HANDSHAKE)
                 return;
         if (buf_append(&c->out, bytes, len)) {
@@ -391,6 +414,7 @@ void connection_write(struct connection *c, const void *bytes, size_t len)
                 return;
         }
         c->drained_owed = true;
+        /* Else the socket is watched already, and pump_ready() sends them with the rest. */
         if (c->write_needs == 0)
                 connection_schedule(c);
 }
@@ -424,6 +448,7 @@ void connection_secure(struct connection *c, struct transport *transport, unsign
         connection_schedule(c);
 }
 
+/* Peeks: the byte stays in the socket. */
 bool connection_has_unread(struct connection *c)
 {
         uint8_t byte;
@@ -438,6 +463,7 @@ void connection_pause(struct connection *c, bool paused)
         c->paused = paused;
         if (c->phase != PHASE_OPEN)
                 return;
+        /* TLS may hold bytes of which the socket does not tell: one read is due in any case. */
         if (resumes) {
                 c->read_again = true;
                 connection_schedule(c);
@@ -456,6 +482,7 @@ void connection_blame(const struct connection *c)
                 trouble_note(&c->choice->peer);
 }
 
+/* From here on no other address is wanted, so the memory of them is given back. */
 void connection_served(struct connection *c)
 {
         if (c->choice)
