@@ -86,6 +86,7 @@ struct event {
         json_t *json;
 };
 
+/* The newest stands first, so one that is made while an event is told does not hear that event. */
 struct subscription {
         void (*hear)(void *ctx, struct event *event);
         void *ctx;
@@ -101,12 +102,14 @@ static struct {
         unsigned telling;
 } events;
 
+/* A cursor of an earlier run has another epoch; its subscriber is given all that is kept. */
 void events_open(void)
 {
         events.epoch = (uint64_t)loop_wall();
         events.next = 0;
 }
 
+/* Only while nothing is told: tell() stands on an element of the list. */
 static void sweep_gone(void)
 {
         struct subscription **at = &events.subscriptions;
@@ -165,6 +168,7 @@ char *event_received_text(const char *account, const char *subject)
         return text_of("%s received a message: %s", account, subject ? subject : "(no subject)");
 }
 
+/* A cursor is the epoch in hexadecimal, a dot and the number; to programs it is opaque. */
 static json_t *made(const struct event *event, json_t *data, const char *text)
 {
         char cursor[48];
@@ -188,11 +192,13 @@ const char *event_account(const struct event *event)
         return event->account;
 }
 
+/* What is parsed here was written by event_emit(), so a failure is want of memory. */
 json_t *event_json(struct event *event)
 {
         if (event->json)
                 return event->json;
         if (event->text) {
+                /* The account is borrowed from the object, and gone with it: see told(). */
                 event->json = json_loads(event->text, 0, NULL);
                 event->account = json_string_value(json_object_get(event->json, "account"));
         } else {
@@ -212,6 +218,8 @@ static void told(struct event *event)
                 event->account = NULL;
 }
 
+/* On the loop. Subscribers may emit, subscribe and unsubscribe in `hear`; `telling` counts how deep that
+ * goes. */
 static void tell(struct event *event)
 {
         events.telling++;
@@ -251,6 +259,7 @@ void event_emit(enum event_kind kind, const char *account, json_t *data, const c
         va_start(args, format);
         scoped(scoped_free) char *text = text_of_list(format, args);
         va_end(args);
+        /* The object is there for those who hear it now; for later ones the text is kept. */
         event->json = made(event, data, text);
         event->text = json_dumps(event->json, JSON_COMPACT);
         if (!event->text)
@@ -262,6 +271,7 @@ void event_emit_of(enum event_kind kind, const char *account, const struct event
 {
         struct event *event = next_event(kind, NULL);
 
+        /* The caller's name may be gone when the recipe is used at a later time. */
         event->account = event->own = copy_text(account);
         event->recipe = recipe;
         event->of = of;
@@ -286,6 +296,7 @@ static void tell_kept(const struct subscription *one, uint64_t number)
 
         if (!event || event->number != number) /* it is being told */
                 return;
+        /* Kept events have no object; it is made for this one subscriber and dropped again. */
         (void)event_json(event); /* has its account */
         one->hear(one->ctx, event);
         told(event);

@@ -31,6 +31,7 @@ struct file_mark {
         struct timespec changed, status_changed;
 };
 
+/* Never changed once it is made, `users` apart, so any thread that holds it reads it without a lock. */
 struct local_names {
         atomic_uint users;
         char *file;      /* AliasFile=, or NULL */
@@ -42,6 +43,7 @@ struct local_names {
         struct file_mark marks[2]; /* of `file`, of MAILNAME */
 };
 
+/* Of the loop's thread alone; other threads get theirs held. */
 static struct {
         struct local_names *now;
         struct workers *threads;
@@ -59,6 +61,7 @@ struct local_names *local_names_hold(void)
         return local_names_hold_again(known.now);
 }
 
+/* The last one to let go frees it, on whatever thread that is. */
 void local_names_release(struct local_names *names)
 {
         if (!names || atomic_fetch_sub(&names->users, 1) != 1)
@@ -92,6 +95,7 @@ static void mark_of(const char *path, struct file_mark *out)
 static char *read_whole(const char *path, size_t most, size_t *out_len)
 {
         struct stat there;
+        /* O_NONBLOCK: to open a FIFO without a writer must not hang the thread. */
         scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
         if (fd < 0 || fstat(fd, &there) < 0)
@@ -101,6 +105,7 @@ static char *read_whole(const char *path, size_t most, size_t *out_len)
                 return NULL;
         scoped(scoped_free) char *bytes = new_zeroed((size_t)there.st_size + 1, 1);
         size_t len = 0;
+        /* What is appended meanwhile is left to the next look, which finds other marks. */
         while (len < (size_t)there.st_size) {
                 ssize_t got = read(fd, bytes + len, (size_t)there.st_size - len);
                 if (got < 0 && errno == EINTR)
@@ -115,6 +120,7 @@ static char *read_whole(const char *path, size_t most, size_t *out_len)
         return take(bytes);
 }
 
+/* A file that is missing is no trouble: then no name has an alias. */
 static void read_aliases(struct local_names *names)
 {
         size_t len = 0;
@@ -164,6 +170,7 @@ static void replace(struct local_names *fresh)
         known.now = fresh;
 }
 
+/* Blocks for the reading: at the start and on reload the names must be known when this returns. */
 void local_names_open(const struct settings *settings)
 {
         replace(read_names(settings->alias_file, settings->local_recipients, settings->hostname));
@@ -179,6 +186,7 @@ void local_names_close(void)
 
 /* ---- looking whether it has changed ---- */
 
+/* `before` is held for as long as the job is under way; the job reads its settings from there. */
 struct look {
         struct job job;
         struct local_names *before, *fresh;
@@ -186,6 +194,7 @@ struct look {
         void *ctx;
 };
 
+/* On the thread of local names. Without other marks nothing is read, and `fresh` stays NULL. */
 static void look_again(struct job *job)
 {
         struct look *look = container_of(job, struct look, job);
@@ -197,6 +206,7 @@ static void look_again(struct job *job)
                 look->fresh = read_names(look->before->file, look->before->recipient, look->before->hostname);
 }
 
+/* On the loop again. */
 static void looked(struct job *job)
 {
         struct look *look = container_of(job, struct look, job);
@@ -229,6 +239,7 @@ void local_names_look(void (*done)(void *ctx), void *ctx)
  * full name. */
 static size_t own_part(const struct local_names *names, const char *address, bool *full)
 {
+        /* Domains are compared without regard to case (RFC 5321 section 2.4). */
         static const char *const always[] = { "localhost", "localhost.localdomain", "localhost." };
         const char *at = strrchr(address, '@');
         size_t label = strcspn(names->hostname, ".");
@@ -254,6 +265,7 @@ bool local_names_concern(const struct local_names *names, const char *address)
 
 /* ---- what it stands for ---- */
 
+/* One resolution. `on_the_way` borrows its names: each outlives the call that has put it there. */
 struct resolving {
         const struct local_names *names;
         const char *on_the_way[LIMIT_ALIAS_DEPTH];
@@ -276,6 +288,7 @@ static void remedy(struct cause *cause, const struct local_names *names, const c
                      names->file ? ": " : "", names->file ? name : "", names->file ? ": ADDRESS" : "");
 }
 
+/* The first reason is kept: the later ones mostly follow from it. */
 static void not_followed(struct resolving *resolving, const char *name, const char *format, ...)
         printf_like(3, 4);
 static void not_followed(struct resolving *resolving, const char *name, const char *format, ...)
@@ -291,6 +304,7 @@ static void not_followed(struct resolving *resolving, const char *name, const ch
         remedy(resolving->cause, resolving->names, name);
 }
 
+/* Beyond the limit it is counted and not given on; `cut` then refuses the whole recipient. */
 static void find(struct resolving *resolving, const char *address)
 {
         if (resolving->count++ < LIMIT_RECIPIENTS)
@@ -365,6 +379,7 @@ static void resolve_address(struct resolving *resolving, const char *address)
                 find(resolving, address);
 }
 
+/* LocalRecipients= stands in for a target that is not followed, so that no mail is lost to it. */
 static void resolve_item(struct resolving *resolving, const struct alias *alias,
                          const struct alias_item *item)
 {
@@ -392,6 +407,8 @@ static void resolve_item(struct resolving *resolving, const struct alias *alias,
         }
 }
 
+/* Depth is bounded by LIMIT_ALIAS_DEPTH, and width by STEPS over all branches: lists in lists would grow
+ * without bound. */
 static void resolve(struct resolving *resolving, const char *name)
 {
         const struct alias *alias = aliases_find(&resolving->names->aliases, name);
@@ -428,6 +445,7 @@ int local_names_resolve(const struct local_names *names, const char *recipient,
                 resolve(&resolving, recipient);
         else
                 resolve_address(&resolving, recipient);
+        /* One address is enough: a part that is not followed refuses nothing as long as another is. */
         if (resolving.count && !resolving.cut)
                 return 0;
         if (resolving.cut && resolving.count) { /* nobody of it is left out unsaid */
@@ -450,6 +468,7 @@ char *local_names_sender(const struct local_names *names, const char *sender)
 
 /* ---- in a header ---- */
 
+/* For one field; the list is made anew for each address in it. */
 struct instead {
         const struct local_names *names;
         bool recipients;
@@ -467,6 +486,7 @@ static void add_to_list(void *ctx, const char *address)
         instead->full |= buf_appendf(&instead->list, "%s%s", instead->list.len ? ", " : "", ascii) < 0;
 }
 
+/* Called by mailboxes_replace(), which takes the text over; NULL leaves the address as it stands. */
 static char *whole_address(void *ctx, const char *address)
 {
         struct instead *instead = ctx;
@@ -503,6 +523,7 @@ char *local_names_in_field(const struct local_names *names, const char *name, si
 
 /* ---- what is missing ---- */
 
+/* Only whether there is an address matters. */
 static void nobody(void *ctx, const char *address)
 {
         (void)ctx;

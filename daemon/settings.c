@@ -17,6 +17,8 @@
 enum storage { STORE_TEXT, STORE_NUMBER, STORE_LEVEL, STORE_TARGET };
 enum empty { EMPTY_REFUSED, EMPTY_IS_NONE, EMPTY_IS_TEXT, EMPTY_IS_OWN_NAME };
 
+/* One key. `read` checks a value that is not empty and stores it; on -1 nothing is stored and the cause
+ * says why, without the name of the key, which read_value() adds. */
 struct row {
         struct settings_key_info info;
         size_t offset;
@@ -26,6 +28,8 @@ struct row {
         int (*read)(struct settings *settings, const struct row *row, const char *value, struct cause *cause);
 };
 
+/* A row has one type for reading and writing, so const is cast away here; only put_text() and
+ * settings_copy() write. */
 static char **text_place(const struct settings *settings, const struct row *row)
 {
         return (char **)(void *)((char *)(uintptr_t)settings + row->offset);
@@ -49,6 +53,7 @@ static int read_text(struct settings *settings, const struct row *row, const cha
         return 0;
 }
 
+/* It is not looked whether the path is there: whoever opens it tells of that. */
 static int read_path(struct settings *settings, const struct row *row, const char *value, struct cause *cause)
 {
         if (value[0] != '/')
@@ -108,6 +113,7 @@ static int read_days(struct settings *settings, const struct row *row, const cha
 
         for (;;) {
                 at += strspn(at, " ");
+                /* At most four digits are converted, so the number cannot overflow. */
                 size_t digits = strspn(at, "0123456789");
                 unsigned long days = digits && digits <= 4 ? strtoul(at, NULL, 10) : 0;
                 if (days == 0 || days > 3650)
@@ -123,6 +129,7 @@ static int read_days(struct settings *settings, const struct row *row, const cha
         return read_text(settings, row, value, cause);
 }
 
+/* `value` is the text as it was written, for the cause. */
 static int put_number(struct settings *settings, const struct row *row, int64_t number, const char *value,
                       struct cause *cause)
 {
@@ -139,6 +146,8 @@ static int read_size(struct settings *settings, const struct row *row, const cha
 
         if (size_parse(value, &bytes, cause) < 0)
                 return -1;
+        /* A size beyond int64_t is out of range of every row; it must not become negative, which means
+         * percent. */
         return put_number(settings, row, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, value, cause);
 }
 
@@ -172,6 +181,7 @@ static int read_count(struct settings *settings, const struct row *row, const ch
 {
         size_t digits = strspn(value, "0123456789");
 
+        /* 18 digits always fit into int64_t. */
         if (digits == 0 || digits > 18 || value[digits])
                 return cause_set(cause, CAUSE_INVALID, "%s is not a number", value);
         return put_number(settings, row, strtoll(value, NULL, 10), value, cause);
@@ -209,6 +219,7 @@ static int read_target(struct settings *settings, const struct row *row, const c
         return cause_set(cause, CAUSE_INVALID, "%s is not a target: auto, journal or stderr", value);
 }
 
+/* A path of a socket is bounded by sun_path with its NUL; it is never cut. */
 enum {
         PATH_BYTES = 4000,
         SOCKET_PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1,
@@ -217,6 +228,8 @@ enum {
 #define SIZE_MOST     (INT64_C(1) << 50)
 #define place(member) offsetof(struct settings, member)
 
+/* In the order in which they are shown. A fallback is read like a value from a file, by its own row. 253
+ * is the longest domain name as text; on the wire that is 255 octets (RFC 1035 section 2.3.4). */
 /* clang-format off */
 static const struct row rows[] = {
         { { "Service", "StateDirectory", "/var/lib/emailsecd", "accounts, trust, queue and received mail" },
@@ -271,6 +284,7 @@ static const struct row rows[] = {
 };
 /* clang-format on */
 
+/* Borrowed from whoever called service_open() or service_reload() last. */
 static const struct settings *current;
 
 void settings_put_current(const struct settings *settings)
@@ -283,6 +297,7 @@ const struct settings *settings_current(void)
         return current;
 }
 
+/* The list has static storage and is the same at each call. */
 size_t settings_keys(const struct settings_key_info **out)
 {
         static struct settings_key_info infos[count_of(rows)];
@@ -328,6 +343,8 @@ char *settings_value(const struct settings *settings, size_t key)
         case STORE_NUMBER:
                 break;
         }
+        /* Only DiskReserve= can be below 0. The exact forms are those that the parsers take, so that what
+         * is printed can be written into a file again. */
         number = *(const int64_t *)(const void *)((const char *)settings + row->offset);
         if (number < 0) /* read_reserve() */
                 (void)snprintf(text, sizeof text, "%" PRId64 "%%", -number);
@@ -340,11 +357,13 @@ char *settings_value(const struct settings *settings, size_t key)
         return copy_text(text);
 }
 
+/* Written once, by learn_own_name(); read only after that. */
 static char own_name[256];
 
 /* A stand-in for a full name, for Message-IDs; see settings_hello. */
 static void put_stand_in(const char *name)
 {
+        /* A label has at most 63 octets (RFC 1035 section 2.3.4); a longer one becomes localhost. */
         char label[64] = "";
         size_t len = strcspn(name, ".");
 
@@ -366,6 +385,8 @@ static void learn_own_name(void)
                 name[0] = '\0';
         char *scoped(scoped_free) own = host_normal(name, NULL);
         char *scoped(scoped_free) full = NULL;
+        /* The resolver is asked only for a name without a domain; it may block, which is why this is done
+         * once, at the start. */
         if (own && !strchr(own, '.') && getaddrinfo(own, NULL, &hints, &found) == 0) {
                 if (found->ai_canonname)
                         full = host_normal(found->ai_canonname, NULL);
@@ -378,6 +399,8 @@ static void learn_own_name(void)
                 put_stand_in(own ? own : "");
 }
 
+/* A name that changes while the daemon runs is not noticed: Message-IDs and EHLO stay the same until it
+ * is started again. */
 static const char *learnt_own_name(void)
 {
         static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -387,6 +410,7 @@ static const char *learnt_own_name(void)
         return own_name;
 }
 
+/* An empty value is an answer of its own for some keys, and never reaches the row's `read`. */
 static int read_empty(struct settings *settings, const struct row *row, struct cause *cause)
 {
         switch (row->empty) {
@@ -405,6 +429,8 @@ static int read_empty(struct settings *settings, const struct row *row, struct c
         return 0;
 }
 
+/* The one way by which a value gets into the settings: defaults, files and --set alike. `cause` may be
+ * NULL. */
 static int read_value(struct settings *settings, const struct row *row, const char *value,
                       struct cause *cause)
 {
@@ -465,6 +491,7 @@ static const char *meant_by(const char *key)
         return NULL;
 }
 
+/* The vocabulary of other mail programs comes before the likeness of letters. */
 static void did_you_mean(struct cause *cause, const char *key, const struct nearest *nearest)
 {
         const char *meant = meant_by(key);
@@ -479,6 +506,8 @@ static void did_you_mean(struct cause *cause, const char *key, const struct near
                 cause_remedy(cause, "see emailsecd.conf(5)");
 }
 
+/* For the most helpful cause: first whether the section is wrong, then whether the key belongs to another
+ * section, then which key is like it. Always -1. */
 static int refuse_name(const char *section, const char *key, struct cause *cause)
 {
         struct nearest sections = { 0 }, keys = { 0 };
@@ -511,6 +540,7 @@ static int refuse_name(const char *section, const char *key, struct cause *cause
 
 int settings_set(struct settings *settings, const char *assignment, struct cause *cause)
 {
+        /* Only the first = divides: a value may contain more of them, and dots. */
         size_t section_len = strcspn(assignment, ".=");
         size_t name_len = strcspn(assignment, "=");
 
@@ -534,6 +564,8 @@ static char *first_folder(const char *variable)
 
 void settings_defaults(struct settings *settings)
 {
+        /* From zero bytes: put_text() frees what was there. Files come after this, so they win over the
+         * variables of systemd. */
         *settings = (struct settings){ 0 };
         for (size_t i = 0; i < count_of(rows); i++)
                 if (read_value(settings, &rows[i], rows[i].info.fallback, NULL) < 0)
@@ -550,6 +582,7 @@ void settings_defaults(struct settings *settings)
         }
 }
 
+/* Numbers come with the structure; each text is duplicated, so that both can be freed on their own. */
 void settings_copy(struct settings *to, const struct settings *from)
 {
         *to = *from;
@@ -558,6 +591,7 @@ void settings_copy(struct settings *to, const struct settings *from)
                         *text_place(to, &rows[i]) = copy_text(*text_place(from, &rows[i]));
 }
 
+/* Leaves zero bytes: a second call does nothing. */
 void settings_done(struct settings *settings)
 {
         for (size_t i = 0; i < count_of(rows); i++)

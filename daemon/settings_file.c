@@ -20,6 +20,7 @@ struct reading {
         struct cause *cause;
 };
 
+/* The cause is complete but for its place. Reading stops: only the first mistake is told. */
 static void fail(struct reading *reading)
 {
         reading->failed = true;
@@ -40,6 +41,7 @@ static bool take_line(struct reading *reading, char *to, size_t size)
 
         reading->line++;
         while ((c = getc(reading->file)) != EOF) {
+                /* The rest of the line would be lost unseen behind it. */
                 if (c == '\0') {
                         cause_set(reading->cause, CAUSE_INVALID, "a NUL byte");
                         fail(reading);
@@ -59,6 +61,7 @@ static bool take_line(struct reading *reading, char *to, size_t size)
         return len > 0;
 }
 
+/* In place; the result points into `text`. */
 static char *trimmed(char *text)
 {
         size_t len = strlen(text);
@@ -94,6 +97,7 @@ static void take_section(struct reading *reading, char *line)
                 return;
         }
         *end = '\0';
+        /* `section` is borrowed from the table, for the buffer of the line is used again. */
         for (size_t i = 0; i < count; i++)
                 if (strcmp(keys[i].section, line + 1) == 0)
                         reading->section = keys[i].section;
@@ -105,6 +109,7 @@ static void take_section(struct reading *reading, char *line)
         }
 }
 
+/* The first = or : divides, so a value may contain both. A key that comes twice has the last value. */
 static void take_key(struct reading *reading, char *line)
 {
         char *end = strpbrk(line, "=:");
@@ -129,6 +134,7 @@ static void take_key(struct reading *reading, char *line)
 static void read_lines(struct reading *reading)
 {
         static const char mark[] = "\xef\xbb\xbf"; /* an editor's byte order mark */
+        /* Room for the longest line, its end and a NUL. */
         char bytes[LIMIT_SETTINGS_LINE + 2];
 
         while (!reading->failed && take_line(reading, bytes, sizeof bytes)) {
@@ -143,6 +149,7 @@ static void read_lines(struct reading *reading)
         }
 }
 
+/* Always -1. */
 static int unreadable(struct cause *cause, int error, const char *name)
 {
         (void)cause_errno(cause, error, "cannot read %s", name);
@@ -160,9 +167,11 @@ static int read_file(struct settings *settings, const char *name, bool required,
                 return 0;
         if (!file)
                 return unreadable(cause, errno, name);
+        /* One of its own: the cause of the caller may be NULL, and the place is put before it. */
         struct cause why = { 0 };
         struct reading reading = { .file = file, .name = name, .settings = settings, .cause = &why };
         read_lines(&reading);
+        /* Before fclose(), which may set errno. A file that was half read is as bad as none. */
         int error = ferror(file) ? errno : 0;
         (void)fclose(file);
         if (error)
@@ -174,6 +183,7 @@ static int read_file(struct settings *settings, const char *name, bool required,
         return -1;
 }
 
+/* Hidden files and those with other endings are what editors and package managers leave beside. */
 static int is_drop_in(const struct dirent *entry)
 {
         size_t len = strlen(entry->d_name);
@@ -181,6 +191,7 @@ static int is_drop_in(const struct dirent *entry)
         return entry->d_name[0] != '.' && len > 5 && same_text(entry->d_name + len - 5, ".conf");
 }
 
+/* By bytes and not by locale: the order in which files win must be the same for every caller. */
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
         return strcmp((*a)->d_name, (*b)->d_name);
@@ -189,6 +200,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static int read_drop_ins(struct settings *settings, const char *folder, struct cause *cause)
 {
         struct dirent **entries = NULL;
+        /* A folder that is missing is no error. A file that goes between the listing and its reading is
+         * one. */
         int count = scandir(folder, &entries, is_drop_in, by_name), result = 0;
 
         if (count < 0)
@@ -208,6 +221,8 @@ int settings_read(struct settings *settings, const char *file, bool required, st
         struct settings scoped(settings_done) made;
         char *scoped(scoped_free) folder = text_of("%s.d", file);
 
+        /* Read into a copy, which takes the place of the old settings only when everything in all files
+         * is right. */
         settings_copy(&made, settings);
         if (read_file(&made, file, required, cause) < 0 || read_drop_ins(&made, folder, cause) < 0)
                 return -1;
@@ -226,6 +241,8 @@ json_t *settings_description(const struct settings *settings)
         struct settings unset;
         json_t *list = json_array();
 
+        /* What is called changed differs from the default on this machine, with the folders of systemd,
+         * and not from the text in the table. */
         settings_defaults(&unset);
         for (size_t i = 0; i < count; i++) {
                 scoped(scoped_free) char *value = settings_value(settings, i);
