@@ -186,32 +186,19 @@ static void lmtp_command(struct talk *talk, const char *line)
 static bool lmtp_eat(struct talk *talk)
 {
         struct lmtp_state *lmtp = talk->state;
-        const char *bytes = (const char *)buf_bytes(&talk->in);
-        const char *end = talk->in.len ? memchr(bytes, '\n', talk->in.len) : NULL;
+        bool over;
 
-        if (!end)
-                return false;
         if (!lmtp->in_data) {
                 scoped(scoped_free) char *line = talk_line(talk);
                 if (line && !talk_is_odd(talk))
                         lmtp_command(talk, line);
-                return true;
+                return line != NULL;
         }
-        size_t len = (size_t)(end - bytes) + 1;
-        bool over = len == 3 && memcmp(bytes, ".\r\n", 3) == 0;
-        size_t dot = !over && bytes[0] == '.';
-        if (!over && buf_append(&lmtp->body, bytes + dot, len - dot) < 0)
-                talk_reset(talk);
-        buf_consume(&talk->in, len);
+        if (!talk_text(talk, &lmtp->body, &over))
+                return false;
         if (over)
                 lmtp_take(talk);
         return true;
-}
-
-static void lmtp_leave(struct talk *talk)
-{
-        talk_say(talk, "421 4.3.2 the service is being shut down");
-        talk_end(talk);
 }
 
 static void lmtp_gone(struct talk *talk, bool killed)
@@ -228,7 +215,7 @@ static void no_news(struct talk *talk)
 }
 
 const struct engine lmtp_engine = {
-        sizeof(struct lmtp_state), lmtp_greet, lmtp_eat, no_news, lmtp_leave, lmtp_gone
+        sizeof(struct lmtp_state), lmtp_greet, lmtp_eat, no_news, smtp_leave, lmtp_gone
 };
 
 /* ---- commands ---- */

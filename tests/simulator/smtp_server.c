@@ -344,23 +344,16 @@ static bool eat_chunk(struct talk *talk)
 static bool eat_data(struct talk *talk)
 {
         struct smtp_state *smtp = talk->state;
-        const char *bytes = (const char *)buf_bytes(&talk->in);
-        const char *end = talk->in.len ? memchr(bytes, '\n', talk->in.len) : NULL;
+        bool over;
 
-        if (!end)
+        if (!talk_text(talk, &smtp->body, &over))
                 return false;
-        size_t len = (size_t)(end - bytes) + 1;
-        bool over = len == 3 && memcmp(bytes, ".\r\n", 3) == 0;
-        size_t dot = !over && bytes[0] == '.';
-        if (!over && buf_append(&smtp->body, bytes + dot, len - dot) < 0)
-                talk_reset(talk);
-        buf_consume(&talk->in, len);
         if (over)
                 take_it(talk);
         return true;
 }
 
-static void smtp_leave(struct talk *talk)
+void smtp_leave(struct talk *talk)
 {
         talk_say(talk, "421 4.3.2 the service is being shut down");
         talk_end(talk);

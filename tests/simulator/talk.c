@@ -114,6 +114,22 @@ char *talk_line(struct talk *talk)
         return line;
 }
 
+bool talk_text(struct talk *talk, struct buf *text, bool *over)
+{
+        const char *bytes = (const char *)buf_bytes(&talk->in);
+        const char *end = talk->in.len ? memchr(bytes, '\n', talk->in.len) : NULL;
+
+        if (!end)
+                return false;
+        size_t len = (size_t)(end - bytes) + 1;
+        *over = len == 3 && memcmp(bytes, ".\r\n", 3) == 0;
+        size_t dot = !*over && bytes[0] == '.';
+        if (!*over && buf_append(text, bytes + dot, len - dot) < 0)
+                talk_reset(talk);
+        buf_consume(&talk->in, len);
+        return true;
+}
+
 static bool may_eat(const struct talk *talk)
 {
         return !talk->resting && !talk->deaf && !talk->ending && !talk->begin_tls &&

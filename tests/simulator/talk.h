@@ -46,9 +46,13 @@ struct engine { /* of one protocol; a table */
         void (*gone)(struct talk *talk, bool killed);
 };
 extern const struct engine smtp_engine, imap_engine, pop3_engine, lmtp_engine, exec_engine;
+void smtp_leave(struct talk *talk); /* LMTP has the same word for it (RFC 2033) */
 
 /* A line without its end, which is taken off `in`; NULL: none yet. The caller frees. */
 char *talk_line(struct talk *talk) must_use;
+/* A line of a message after DATA goes to `text`, without the dot that stands before its own (RFC
+ * 5321, 4.5.2); `over`: it was the one that ends it. False: none yet. */
+bool talk_text(struct talk *talk, struct buf *text, bool *over);
 /* A line, its end is added. */
 void talk_say(struct talk *talk, const char *format, ...) printf_like(2, 3);
 void talk_say_bytes(struct talk *talk, const void *bytes, size_t len);
