@@ -58,15 +58,16 @@ class Sink:
             process.wait()
 
 
-def submit(peer, count, clients):
-    """Messages a second that `clients` connections hand in, each waiting for its answer."""
+def submit(peer, dialogue, count, clients):
+    """Messages a second that `clients` connections hand in, each waiting for its answer. A step of the dialogue is what
+    is said, or that and the path of a file whose descriptor goes along, and what is answered."""
     selector, begun, finished = selectors.DefaultSelector(), 0, 0
     family, address = peer.address()
     start = time.monotonic()
 
     def step(key, number):
         nonlocal begun
-        if number == len(peer.dialogue):
+        if number == len(dialogue):
             number = peer.first_of_message
         if number == peer.first_of_message:
             if begun == count:
@@ -75,8 +76,12 @@ def submit(peer, count, clients):
                 return
             begun += 1
         key["step"], key["answer"] = number, b""
-        words = peer.dialogue[number][0]
-        if words:
+        words = dialogue[number][0]
+        if isinstance(words, tuple):
+            handed = os.open(words[1], os.O_RDONLY)
+            socket.send_fds(key["socket"], [words[0]], [handed])
+            os.close(handed)
+        elif words:
             key["socket"].sendall(words)
 
     for _ in range(clients):
@@ -91,8 +96,8 @@ def submit(peer, count, clients):
             got = key["socket"].recv(65536)
             assert got, "the server hung up"
             key["answer"] += got
-            if peer.done(key["step"], key["answer"]):
-                finished += key["step"] == len(peer.dialogue) - 1
+            if peer.done(dialogue[key["step"]][1], key["answer"]):
+                finished += key["step"] == len(dialogue) - 1
                 step(key, key["step"] + 1)
     assert finished == count
     return count / (time.monotonic() - start)

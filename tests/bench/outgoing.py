@@ -3,7 +3,8 @@
 """`make bench-outgoing`: durable submission, a process for each message, draining a full queue over TLS (small, large,
 to a server 20 ms away), the time from submission to delivery, CPU and memory, each for emailsecd and for those it is
 compared with, in one run on one machine and one sink. Prints medians of some rounds and ratios; fails nothing.
-Arguments: how many messages (default 2000), how many rounds (3), names of peers (all)."""
+Arguments: how many messages (default 2000), how many rounds (3), names of peers (all;
+`wide` is emailsecd with 64 sessions)."""
 
 import json
 import os
@@ -22,8 +23,10 @@ import outgoing_peers as peers                      # noqa: E402
 import pki                                          # noqa: E402
 import users                                        # noqa: E402
 
-CLIENTS = 32
+CLIENTS, FEW_CLIENTS = 32, 8
 BULK = f"bulk submission, 4 KiB, {CLIENTS} clients [1/s]"
+BULK_FEW = f"bulk submission, 4 KiB, {FEW_CLIENTS} clients [1/s]"
+BULK_BIG = f"bulk submission, 1 MiB, {FEW_CLIENTS} clients [1/s]"
 ALONE = "process for each message, alone [1/s]"
 AT_ONCE = "process for each message, 8 at once [1/s]"
 DRAIN = "drain over TLS, 4 KiB [1/s]"
@@ -54,7 +57,7 @@ class Round:
 
     def fill(self, count):
         if self.peer.dialogue:
-            load.submit(self.peer, count, CLIENTS)
+            load.submit(self.peer, self.peer.dialogue, count, CLIENTS)
         else:
             load.processes(self.peer, count, 8, self.small)
 
@@ -73,7 +76,7 @@ class Round:
         for _ in range(count):
             before, start = self.sink.look()[0], time.monotonic()
             if self.peer.dialogue:
-                load.submit(self.peer, 1, 1)
+                load.submit(self.peer, self.peer.dialogue, 1, 1)
             else:
                 load.processes(self.peer, 1, 1, self.small)
             found.append((self.sink.wait(before + 1) - start) * 1000)
@@ -83,8 +86,9 @@ class Round:
         few = max(self.count // 10, 40)
         waiting = few * 3
         if self.peer.dialogue:
-            self.figures[BULK] = load.submit(self.peer, self.count, CLIENTS)
-            waiting += self.count
+            self.figures[BULK] = load.submit(self.peer, self.peer.dialogue, self.count, CLIENTS)
+            self.figures[BULK_FEW] = load.submit(self.peer, self.peer.dialogue, self.count, FEW_CLIENTS)
+            waiting += self.count * 2
         self.figures[ALONE] = load.processes(self.peer, few, 1, self.small)
         self.figures[AT_ONCE] = load.processes(self.peer, few * 2, 8, self.small)
         return waiting
@@ -94,7 +98,10 @@ class Round:
         if self.peer.stays:
             self.figures[CPU] = cpu
         self.peer.hold()
-        load.processes(self.peer, 100, 4, self.big)
+        if self.peer.dialogue:
+            self.figures[BULK_BIG] = load.submit(self.peer, self.peer.dialogue_of_file(self.big), 100, FEW_CLIENTS)
+        else:
+            load.processes(self.peer, 100, 4, self.big)
         self.figures[DRAIN_BIG], _ = self.drain(100, self.sink.port)
         self.peer.hold()
         far = self.count if self.peer.dialogue else max(self.count // 10, 40)
@@ -170,11 +177,12 @@ def machine(found, missing):
 def table(names, figures):
     width = 11
     print(f"\n{'':45}" + "".join(f"{name:>{width}}" for name in names))
-    for what in (BULK, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN, CPU, P50, P99, MEMORY):
+    for what in (BULK, BULK_FEW, BULK_BIG, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN, CPU, P50, P99,
+                 MEMORY):
         rows = {name: figures[name].get(what) for name in names}
         print(f"{what:45}" + "".join(f"{'-':>{width}}" if rows[name] is None else f"{rows[name]:{width}.2f}"
                                      for name in names))
-        ours = rows["emailsecd"]
+        ours = rows.get("emailsecd")
         if ours:
             ratios = {name: value / ours if what in LESS_IS_BETTER else ours / value
                       for name, value in rows.items() if value}
@@ -190,7 +198,8 @@ def medians(rounds):
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    wanted = [make for make in peers.ALL if make.name in (sys.argv[3:] or [one.name for one in peers.ALL])]
+    asked = sys.argv[3:] or [make.name for make in peers.ALL]
+    wanted = [make for make in (*peers.ALL, peers.Wide) if make.name in asked]
     if not users.IS_ROOT:
         sys.exit("bench-outgoing: Postfix and private mounts need root")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

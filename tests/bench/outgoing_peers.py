@@ -57,10 +57,16 @@ class Ours:
         threading.Thread(target=self._hear_notices, daemon=True).start()
         self.station.ctl("account", "add", "outgoing", "a", "hostname=localhost", f"port={sink.port}",
                          "from=a@example.test", "enabled=false")
-        call = {"method": varlink.SERVICE + "Submit",
-                "parameters": {"account": "a", "from": "a@example.test", "recipients": ["box@example.test"],
-                               "message": base64.b64encode(LETTER).decode()}}
-        self.dialogue = ((json.dumps(call).encode() + b"\0", b"\0"),)
+        self.dialogue = ((self._call(message=base64.b64encode(LETTER).decode()), b"\0"),)
+
+    @staticmethod
+    def _call(**message):
+        return json.dumps({"method": varlink.SERVICE + "Submit",
+                           "parameters": {"account": "a", "from": "a@example.test", "recipients": ["box@example.test"],
+                                          **message}}).encode() + b"\0"
+
+    def dialogue_of_file(self, path):
+        return (((self._call(descriptor=0), path), b"\0"),)
 
     def _hear_notices(self):
         """The service manager's part: who does not read makes the daemon wait."""
@@ -82,9 +88,10 @@ class Ours:
     def address(self):
         return socket.AF_UNIX, self.station.socket
 
-    def done(self, step, answer):
+    @staticmethod
+    def done(end, answer):
         assert b'"error"' not in answer, answer
-        return answer.endswith(b"\0")
+        return answer.endswith(end)
 
     def sendmail(self):
         return [program("emailsecctl"), "sendmail", *ENVELOPE], clean_environment(EMAILSEC_SOCKET=self.station.socket)
@@ -185,13 +192,17 @@ class Relay(postfix.Postfix):
     def address(self):
         return socket.AF_INET, ("127.0.0.1", self.inlet)
 
-    dialogue = ((None, b"220 "), (b"EHLO bench\r\n", b"250 "),
-                (b"MAIL FROM:<a@example.test>\r\nRCPT TO:<box@example.test>\r\nDATA\r\n", b"354 "),
-                (letters.crlf(LETTER) + b".\r\n", b"250 "))
+    envelope = ((None, b"220 "), (b"EHLO bench\r\n", b"250 "),
+                (b"MAIL FROM:<a@example.test>\r\nRCPT TO:<box@example.test>\r\nDATA\r\n", b"354 "))
+    dialogue = (*envelope, (letters.crlf(LETTER) + b".\r\n", b"250 "))
 
-    def done(self, step, answer):
-        return answer.endswith(b"\n") and answer[:answer.rfind(b"\n")].split(b"\n")[-1].startswith(
-            self.dialogue[step][1])
+    def dialogue_of_file(self, path):
+        with open(path, "rb") as file:
+            return (*self.envelope, (letters.crlf(file.read()) + b".\r\n", b"250 "))
+
+    @staticmethod
+    def done(end, answer):
+        return answer.endswith(b"\n") and answer[:answer.rfind(b"\n")].split(b"\n")[-1].startswith(end)
 
     def sendmail(self):
         return ["/usr/sbin/sendmail", "-C", self.folder, *ENVELOPE], {**os.environ, "MAIL_CONFIG": self.folder}
@@ -317,6 +328,15 @@ class Msmtp:
 
     def stop(self):
         """Nothing runs."""
+
+
+class Wide(Ours):
+    """To be asked for by its name: what more sessions are worth far away."""
+    name, sessions = "wide", 64
+
+    def __init__(self, folder, certificates, sink):
+        super().__init__(folder, certificates, sink)
+        self.station.ctl("account", "set", "a", f"maxConnections={self.sessions}")
 
 
 ALL = (Ours, Relay, TunedRelay, Nullmailer, Dma, Msmtp)

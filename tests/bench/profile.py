@@ -68,7 +68,7 @@ def send(drains):
         folder = users.private_folder(base, f"station{count}")
         peer = peers.Ours(folder, certificates, sink)
         try:
-            load.submit(peer, count, 8)
+            load.submit(peer, peer.dialogue, count, 8)
             if drains:
                 peer.prepare(sink.port)
                 peer.go()
