@@ -161,13 +161,25 @@ static void tagged_heard(struct imap_session *session, struct imap_cursor cursor
         engine_hear(&session->engine, &reply);
 }
 
+/* The commands that a continuation request lets go on. At any other time it is read over: a client is
+ * prepared for every response (RFC 3501, 2.2.2). */
+static bool awaits_more(const struct imap_session *session)
+{
+        int step = session->engine.step;
+
+        return step == IMAP_AUTHENTICATE || step == IMAP_IDLE ||
+               (step == IMAP_LOGIN && imap_login_awaits_more(session));
+}
+
 static void continuation_heard(struct imap_session *session, struct imap_cursor cursor)
 {
         struct imap_reply reply = IMAP_EMPTY_REPLY(IMAP_CONTINUE);
 
         (void)imap_blanks(&cursor);
         reply.words = (struct imap_text){ cursor.at, (size_t)(cursor.end - cursor.at), IMAP_ATOM };
-        if (imap_command_continued(session))
+        if (!awaits_more(session))
+                (void)imap_leads_nowhere(session);
+        else if (imap_command_continued(session))
                 engine_hear(&session->engine, &reply);
 }
 

@@ -197,6 +197,11 @@ void imap_say_login(struct engine *engine)
         imap_say_secret(session, "LOGIN ***", line);
 }
 
+bool imap_login_awaits_more(const struct imap_session *session)
+{
+        return session->signing.rounds < 2;
+}
+
 /* `rounds` counts the literals that were sent: first the name with the size of the secret, then the secret.
  */
 int imap_login_heard(struct engine *engine, const void *reply)
@@ -205,7 +210,7 @@ int imap_login_heard(struct engine *engine, const void *reply)
         const struct signin *signin = &session->config.signin;
         const struct imap_reply *said = reply;
 
-        if (said->status == IMAP_CONTINUE && session->signing.rounds < 2)
+        if (said->status == IMAP_CONTINUE)
                 return line_signin_answer(&session->signing,
                                           session->signing.rounds++ == 0
                                                   ? text_of("%s {%zu}", signin->user, strlen(signin->secret))

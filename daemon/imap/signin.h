@@ -15,3 +15,6 @@ void imap_say_authenticate(struct engine *engine);
 void imap_say_login(struct engine *engine);
 int imap_authenticate_heard(struct engine *engine, const void *reply);
 int imap_login_heard(struct engine *engine, const void *reply);
+
+/* Literals of LOGIN are still to be asked for. */
+bool imap_login_awaits_more(const struct imap_session *session);
