@@ -122,19 +122,31 @@ static bool is_answer(const struct imap_reply *reply)
         return reply->status == IMAP_OK || reply->status == IMAP_NO || reply->status == IMAP_REFUSED_AS_BAD;
 }
 
-/* Those refused that are not listed any more have gone. When that cannot be learned, or not be read, they are
- * taken to be there. */
-static int checked(struct imap_session *session, const struct imap_reply *reply)
+/* Those refused that are not listed any more have gone, where the server has told of as many that it expunged
+ * (RFC 3501, 7.4.1); else it denies what it still counts. */
+static void tell_gone(struct imap_session *session)
 {
-        struct imap_work *work = &session->work;
+        const struct imap_work *work = &session->work;
+        uint32_t denied = 0;
 
-        if (imap_served(reply) && imap_work_say_refused(session, check_what))
-                return STEP_SAME;
-        for (size_t i = 0; i < work->count && imap_served(reply) && !work->uncertain; i++) {
+        for (size_t i = 0; i < work->count; i++)
+                denied += work->items[i].state == WANTED_REFUSED;
+        bool told = denied <= session->expunged;
+        for (size_t i = 0; i < work->count; i++) {
                 struct mailbox_entry entry = { .uid = work->items[i].uid };
                 if (work->items[i].state == WANTED_REFUSED)
-                        session->config.user->gone(session->config.ctx, &entry);
+                        session->config.user->gone(session->config.ctx, &entry, told);
         }
+        session->expunged -= told ? denied : 0;
+}
+
+/* When it cannot be learned which are listed, or not be read, they are taken to be there. */
+static int checked(struct imap_session *session, const struct imap_reply *reply)
+{
+        if (imap_served(reply) && imap_work_say_refused(session, check_what))
+                return STEP_SAME;
+        if (imap_served(reply) && !session->work.uncertain)
+                tell_gone(session);
         return imap_operation_done(session, finished_fetch);
 }
 

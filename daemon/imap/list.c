@@ -74,6 +74,7 @@ void imap_list(struct engine *engine, uint32_t after, bool unseen_only)
         struct imap_session *session = imap_session_of(engine);
 
         session->news = false;
+        session->expunged = 0;
         session->listing = (struct imap_listing){
                 .after = after,
                 .unseen_only = unseen_only,
@@ -96,6 +97,7 @@ void imap_list_these(struct engine *engine, const struct mailbox_entry *entries,
 {
         struct imap_session *session = imap_session_of(engine);
 
+        session->expunged = 0;
         session->listing =
                 (struct imap_listing){ .batch = new_zeroed(IMAP_BATCH, sizeof(struct mailbox_entry)) };
         imap_work_take(session, entries, count);

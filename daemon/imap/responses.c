@@ -97,6 +97,8 @@ static void on_expunge(struct imap_session *session, uint64_t number unused_arg,
                 session->listing.exists--;
         if (session->engine.step == IMAP_EXPUNGE)
                 engine_progress(&session->engine, ENGINE_ITEM);
+        else
+                session->expunged++;
 }
 
 static void on_search(struct imap_session *session, uint64_t number unused_arg, struct imap_cursor *cursor)

@@ -154,8 +154,9 @@ struct imap_session {
         size_t folders;              /* told by it */
         const struct cause *refusal; /* of the folder or the IDLE asked for last; kept by cause_keep */
         struct mailbox_info info;
-        bool news;        /* EXISTS grew since the last listing began */
-        bool wake_wanted; /* wake() came before the server took up IDLE */
+        bool news;         /* EXISTS grew since the last listing began */
+        uint32_t expunged; /* since then: by others, as the server told, and not yet known which */
+        bool wake_wanted;  /* wake() came before the server took up IDLE */
         struct imap_work work;
         struct { /* what is marked as seen while bodies are fetched; owned */
                 struct mailbox_entry *items;

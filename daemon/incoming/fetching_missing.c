@@ -151,7 +151,45 @@ bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_e
         return find(fetching, entry) != NULL;
 }
 
-/* Those that were not listed again: they have gone from the server, and the table forgets them. */
+static void push_vain(struct fetching *fetching, const struct missing *message)
+{
+        if (fetching->vain_count == fetching->vain_size) {
+                fetching->vain_size = fetching->vain_size ? 2 * fetching->vain_size : 4;
+                fetching->vain = new_resized(fetching->vain, fetching->vain_size, sizeof *fetching->vain);
+        }
+        fetching->vain[fetching->vain_count++] = *message;
+}
+
+static bool is_unlisted(const struct fetching *fetching, const struct missing *row)
+{
+        return !row->fresh && row->state != MISSING_GIVEN_UP && !fetching->pop3;
+}
+
+bool fetching_any_unlisted(const struct fetching *fetching)
+{
+        for (size_t i = 0; i < fetching->missing_count; i++)
+                if (is_unlisted(fetching, &fetching->missing[i]) &&
+                    (fetching->try_all || missing_is_due(&fetching->missing[i], loop_wall())))
+                        return true;
+        return false;
+}
+
+/* The server counts more messages than it lists: this may be one of them, and it is asked about again. */
+static void still_unlisted(struct fetching *fetching, const struct missing *row)
+{
+        struct missing message = { .entry = row->entry, .state = MISSING_SUSPECTED };
+
+        message.entry.missing = false; /* a try of its own */
+        (void)snprintf(message.text, sizeof message.text,
+                       "the server does not list it, and counts %zu more messages than it lists",
+                       fetching->unlisted);
+        if (fetching->unlisted && (fetching->try_all || missing_is_due(row, loop_wall())))
+                push_vain(fetching, &message);
+        else
+                try_at(fetching, row->next);
+}
+
+/* The table forgets what has gone from the server. */
 void fetching_end_gone(struct fetching *fetching)
 {
         struct mailbox_entry *gone = NULL;
@@ -161,6 +199,10 @@ void fetching_end_gone(struct fetching *fetching)
                 const struct missing *row = &fetching->missing[i];
                 if (row->fresh)
                         continue;
+                if (is_unlisted(fetching, row) && !fetching->all_listed) {
+                        still_unlisted(fetching, row);
+                        continue;
+                }
                 fetching_push(&gone, &count, &size, &row->entry);
                 if (row->state == MISSING_TOLD)
                         tell_over(fetching, &row->entry, false);
@@ -172,15 +214,6 @@ void fetching_end_gone(struct fetching *fetching)
 }
 
 /* ---- what does not come now ---- */
-
-static void push_vain(struct fetching *fetching, const struct missing *message)
-{
-        if (fetching->vain_count == fetching->vain_size) {
-                fetching->vain_size = fetching->vain_size ? 2 * fetching->vain_size : 4;
-                fetching->vain = new_resized(fetching->vain, fetching->vain_size, sizeof *fetching->vain);
-        }
-        fetching->vain[fetching->vain_count++] = *message;
-}
 
 /* `lost`: the session broke, which may be this message's doing or not: suspected, until it happens again. 1
  * to the engine: stop, since ten in a row say that the server is in trouble and not the messages. */
@@ -212,12 +245,22 @@ int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const stru
         return fetching_not_had(fetching, entry, why, false);
 }
 
-void fetching_on_gone(void *ctx, const struct mailbox_entry *entry)
+/* Denied, and counted still: a suspicion, of which nobody hears until it is so again. */
+static void denied(struct fetching *fetching, const struct mailbox_entry *entry)
+{
+        for (size_t i = 0; i < fetching->vain_count; i++)
+                if (fetching->vain[i].entry.uid == entry->uid)
+                        fetching->vain[i].state = MISSING_SUSPECTED;
+}
+
+void fetching_on_gone(void *ctx, const struct mailbox_entry *entry, bool told)
 {
         struct fetching *fetching = *(struct fetching **)ctx;
         size_t kept = 0;
 
-        if (!fetching)
+        if (fetching && !told)
+                denied(fetching, entry);
+        if (!fetching || !told)
                 return;
         fetching_set_want(fetching, entry, WANT_GONE);
         for (size_t i = 0; i < fetching->vain_count; i++)
@@ -236,7 +279,9 @@ void fetching_on_nameless(void *ctx, size_t count)
         struct fetching *fetching = *(struct fetching **)ctx;
         int64_t before = fetching ? kept_number(fetching->account->name, KEPT_NAMELESS) : 0;
 
-        if (!fetching || before == (int64_t)count)
+        if (fetching && fetching->counting) /* what is missing is told of by itself */
+                fetching->unlisted = count;
+        if (!fetching || fetching->counting || before == (int64_t)count)
                 return;
         struct subject subject = fetching_subject(fetching);
         kept_set_number(fetching->account->name, KEPT_NAMELESS, (int64_t)count);

@@ -144,7 +144,7 @@ void fetching_on_listed(void *ctx, const struct mailbox_entry *entries, size_t c
         struct fetching *fetching = *(struct fetching **)ctx;
 
         for (size_t i = 0; fetching && i < count; i++) {
-                if (fetching->checking) {
+                if (fetching->checking || fetching->counting) {
                         (void)fetching_sort_out(fetching, &entries[i]);
                         continue;
                 }
@@ -262,11 +262,29 @@ static void check_missing(struct fetching *fetching)
         if (count) {
                 fetching->ops->list_these(fetching_engine(fetching), entries, count);
         } else {
+                fetching->all_listed = empty;
                 if (!fetching->pop3)
                         fetching_end_gone(fetching);
                 list(fetching);
         }
         free(entries);
+}
+
+/* A server may deny for a while what it counts all along: what it did not list is not taken for deleted
+ * before it has listed as many as there are. */
+static void missing_checked(struct fetching *fetching)
+{
+        bool counted = fetching->counting;
+
+        fetching->checking = false;
+        fetching->counting = !counted && fetching_any_unlisted(fetching);
+        if (fetching->counting) {
+                fetching->ops->list(fetching_engine(fetching), 0, false);
+                return;
+        }
+        fetching->all_listed = counted && !fetching->unlisted;
+        fetching_end_gone(fetching);
+        fetching_note_vain(fetching, list);
 }
 
 void fetching_on_listed_all(void *ctx)
@@ -276,11 +294,9 @@ void fetching_on_listed_all(void *ctx)
         if (!fetching)
                 return;
         fetching->session_holds = 0;
-        if (fetching->checking) {
-                fetching->checking = false;
-                fetching_end_gone(fetching);
-                list(fetching);
-        } else if (fetching->pop3) {
+        if (fetching->checking || fetching->counting)
+                missing_checked(fetching);
+        else if (fetching->pop3) {
                 fetching_uidls_listed(fetching);
         } else {
                 listed_imap(fetching);

@@ -67,8 +67,11 @@ struct fetching {
         int64_t next_try;   /* wall clock, of the first one of all that is missing; 0: nothing is */
         size_t noted_count; /* written down in this poll */
         void (*then)(struct fetching *fetching); /* after that */
-        bool in_alone, checking;                 /* at the end of the poll; what is missing is being listed */
-        bool waits;                              /* for the disk, behind an earlier poll of this account, */
+        bool in_alone, checking; /* at the end of the poll; what is missing is being listed, */
+        bool counting;           /* or all, to see which of it has gone; */
+        size_t unlisted;         /* so many the server counts that it did not list then */
+        bool all_listed;         /* none: what was not listed has gone */
+        bool waits;              /* for the disk, behind an earlier poll of this account, */
         void (*behind)(struct fetching *fetching); /* before this is done */
         unsigned vain_in_row;                      /* since the last message that came */
         struct mailbox_entry *not_told;            /* the server would not mark them */
@@ -188,7 +191,10 @@ void fetching_poll_soon(struct fetching *fetching);
  * not yet. */
 bool fetching_sort_out(struct fetching *fetching, const struct mailbox_entry *entry);
 bool fetching_is_missing(const struct fetching *fetching, const struct mailbox_entry *entry);
-/* All are listed: those missing that are not have gone. */
+/* IMAP: one that it is time to ask for is not listed, and all have to be for it to be taken for deleted. */
+bool fetching_any_unlisted(const struct fetching *fetching);
+/* Those missing that are not listed have gone where all are (POP3; all_listed); those that it is time to ask
+ * for were asked for in vain where they are not. */
 void fetching_end_gone(struct fetching *fetching);
 /* This message did not come, or not as announced; the server handed it out or refused it (`lost`: the session
  * broke). -1: too many of them, one after the other; the poll is over. */
@@ -197,7 +203,7 @@ int fetching_not_had(struct fetching *fetching, const struct mailbox_entry *entr
 /* Messages that are in no list, or (POP3) cannot be told apart from others, and are left. */
 void fetching_on_nameless(void *ctx, size_t count);
 int fetching_on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
-void fetching_on_gone(void *ctx, const struct mailbox_entry *entry);
+void fetching_on_gone(void *ctx, const struct mailbox_entry *entry, bool told);
 /* Writes down what did not come in this round; then `then`. */
 void fetching_note_vain(struct fetching *fetching, void (*then)(struct fetching *fetching));
 /* The next one that is asked for by itself; without one the poll is over. */

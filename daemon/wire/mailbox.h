@@ -80,8 +80,9 @@ struct mailbox_user {
         /* The server did not hand out this one, asked for by itself at last: why. 1 fails the engine: it is
          * enough. */
         int (*refused)(void *ctx, const struct mailbox_entry *entry, const struct cause *why);
-        /* That one is not there any more. */
-        void (*gone)(void *ctx, const struct mailbox_entry *entry);
+        /* IMAP: that one, which was refused, is not listed any more. `told`: the server has told that
+         * messages have gone, and this may be one; else it denies what it does not say it has deleted. */
+        void (*gone)(void *ctx, const struct mailbox_entry *entry, bool told);
         /* Every entry asked for was delivered, was refused, or has gone from the server (also one that was
          * begun). */
         void (*fetched)(void *ctx);

@@ -45,6 +45,7 @@ class Mailbox:
         self.odd = {}                  # {uid: function(talk, message)}: says it in a way of its own, or raises
         self.head_odd = {}             # the same, when it is asked for its header alone
         self.list_odd = {}             # {uid: text in place of the entry of a list}; IMAP: of the whole response
+        self.denies = lambda uid, words: False  # IMAP: says nothing of this message to that FETCH
         self.edits = []                # [(regular expression, what it becomes)]: in all that is said, bodies aside
         self.cut_after = None          # POP3: the beginning of a command behind whose answer the connection ends
         self.pieces = None             # so many bytes at once
@@ -256,6 +257,8 @@ class _Imap(_Talk):
         part = re.search(r"BODY\.PEEK\[\]<(\d+)\.(\d+)>", words)
         fields = re.search(r"BODY\.PEEK(\[HEADER\.FIELDS \([^)]*\)\])", words)
         for message in self.of(words.split(" ")[2]):
+            if self.box.denies(message.uid, words):
+                continue
             size = self.box.announce.get(message.uid, len(message.content))
             begin = f"* {self.view.index(message) + 1} FETCH (UID {message.uid} "
             if message.uid in self.box.odd and "BODY.PEEK[]" in words:

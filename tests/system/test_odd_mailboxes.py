@@ -126,6 +126,35 @@ def test_lists_of_folders(station, new_box):
     assert {f'SELECT "{name}"' for name in many} <= set(box.said("SELECT"))
 
 
+@pytest.mark.parametrize("listed", (True, False), ids=("in the whole list", "in no list"))
+def test_what_is_denied_and_counted_has_not_gone(station, new_box, listed):
+    """A server that for a while says nothing of a message that it counts: told, and received when it hands it out."""
+    box = new_box(contents=LETTERS[:3])
+    box.denies = lambda uid, words: uid == 2 and (":*" not in words or (not listed and box.said("UID FETCH 2 ")))
+    incoming(station, box)
+    poll(station, code=None)
+    missing = station.wait_event("mail.missing")
+    assert missing["data"]["uid"] == 2 and received(station) == 2
+    assert "UID 2" in station.ctl("inbox", "missing", "a").out
+    box.denies = lambda uid, words: False
+    poll(station)
+    assert station.wait_event("mail.missingOver")["data"]["came"] is True
+    assert received(station) == 3
+
+
+def test_what_is_denied_and_deleted_has_gone(station, new_box):
+    box = new_box(contents=LETTERS[:3])
+    box.denies = lambda uid, words: uid == 2 and ":*" not in words
+    incoming(station, box)
+    poll(station, code=None)
+    station.wait_event("mail.missing")
+    with box.lock:
+        box.messages = [message for message in box.messages if message.uid != 2]
+    poll(station)
+    assert station.wait_event("mail.missingOver")["data"]["came"] is False
+    assert received(station) == 2 and station.json("inbox", "missing", "a") == []
+
+
 # ---- waiting for mail ----
 
 

@@ -117,11 +117,11 @@ static inline int play_refused(void *ctx, const struct mailbox_entry *entry, con
         tell(ctx, text);
         return 0;
 }
-static inline void play_gone(void *ctx, const struct mailbox_entry *entry)
+static inline void play_gone(void *ctx, const struct mailbox_entry *entry, bool told)
 {
         char text[32];
 
-        (void)snprintf(text, sizeof text, "%u:gone ", entry->uid);
+        (void)snprintf(text, sizeof text, "%u:%s ", entry->uid, told ? "gone" : "denied");
         tell(ctx, text);
 }
 static inline void play_not_marked(void *ctx, const struct mailbox_entry *entry, const struct cause *why)

@@ -236,6 +236,21 @@ static const struct script scripts[] = {
                 { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 3 FETCH (UID 9 BODY[] NIL)\r\nt4 OK\r\n", NULL },
                 { C, "t5 UID FETCH 8,9 (UID FLAGS)\r\n", NULL }, { S, "* 2 FETCH (UID 9 FLAGS ())\r\nt5 OK\r\n", NULL },) },
+        { "denied, and counted still", .tls = true, .state = ENGINE_READY, .told = TOLD "7,1<x> "
+          "9:refused(the server sends nothing of message UID 9, and says that all is well) 9:denied fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[] {1}\r\nx)\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL }, { S, "t3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID FLAGS)\r\n", NULL }, { S, "t4 OK\r\n", NULL },) },
+        { "one has gone of two denied", .tls = true, .state = ENGINE_READY, .told = TOLD
+          "7:refused(the server sends nothing of message UID 7, and says that all is well) "
+          "9:refused(the server sends nothing of message UID 9, and says that all is well) "
+          "7:denied 9:denied fetched ",
+          LINES(READY OPENED{ DO, NULL, fetch_two }, { C, "t2 UID FETCH 7,9 (UID BODY.PEEK[])\r\n", NULL },
+                { S, "* 3 EXPUNGE\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID FETCH 7 (UID BODY.PEEK[])\r\n", NULL }, { S, "t3 OK\r\n", NULL },
+                { C, "t4 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL }, { S, "t4 OK\r\n", NULL },
+                { C, "t5 UID FETCH 7,9 (UID FLAGS)\r\n", NULL }, { S, "t5 OK\r\n", NULL },) },
         { "others are marked meanwhile", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,1<x> 1..5:beside 9,1<z> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_marking },
@@ -559,7 +574,7 @@ END_TEST
 
 START_TEST(chatter_without_end_is_bounded)
 {
-        static const char *const chatter[] = { "* OK yes\r\n", "\r\n" };
+        static const char *const chatter[] = { "* OK yes\r\n", "\r\n", "+ go on\r\n" };
         struct play play = opened();
         size_t len = strlen(chatter[_i]);
         char *lines = new_zeroed(1000 * len + 1, 1);
@@ -657,7 +672,7 @@ int main(void)
         tcase_add_test(all, answers_before_their_command_has_left);
         tcase_add_test(all, a_full_disk_ends_the_session);
         tcase_add_test(all, bodies_are_not_held);
-        tcase_add_loop_test(all, chatter_without_end_is_bounded, 0, 2);
+        tcase_add_loop_test(all, chatter_without_end_is_bounded, 0, 3);
         tcase_add_test(all, changed_may_wake_at_once);
         tcase_add_test(all, random_servers_do_no_harm);
         suite_add_tcase(suite, all);
