@@ -21,8 +21,8 @@ enum sender_outcome sender_outcome(const struct sender_session_end *end)
         const struct cause *why = &end->session.why;
         bool by_server = why->code == CAUSE_CLOSED || why->code == CAUSE_SERVER_BUSY;
 
-        if (why->code == CAUSE_NONE || end->anew || end->told || session_end_is_void(&end->session) ||
-            sender_end_is_one_too_many(end))
+        if (why->code == CAUSE_NONE || end->quitting || end->anew || end->told ||
+            session_end_is_void(&end->session) || sender_end_is_one_too_many(end))
                 return SENDER_GOES_ON;
         if (end->retiring && cause_class(why) == CLASS_DOWN)
                 return SENDER_GOES_ON_WARILY;

@@ -11,6 +11,7 @@
 struct sender_session_end {
         struct session_end session;
         bool retiring; /* it was to end anyway */
+        bool quitting; /* good-bye was said, with nothing under way: however the server took it */
         bool anew; /* the engine ended it to go another way, with what was undecided: smtp_session_anew() */
         bool failing; /* sessions before it have failed, and none has sent since */
         bool others;  /* are signed in and go on */

@@ -107,6 +107,7 @@ static void session_ended(void *ctx, const struct cause *why, const char *challe
         struct sender_session *session = ctx;
         struct sender *sender = session->sender;
         struct sender_session_end end = { .retiring = session->retiring,
+                                          .quitting = session->quitting,
                                           .told = session->falls != sender->falls };
         char id[13] = "";
 
@@ -180,7 +181,7 @@ static void retire_idle(void *ctx)
 {
         struct sender_session *session = ctx;
 
-        session->retiring = true;
+        session->retiring = session->quitting = true;
         session_quit(session->session);
 }
 

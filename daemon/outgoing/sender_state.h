@@ -15,7 +15,7 @@ struct sender_session {
         char *hello, *domain;
         bool used;           /* it was given mail: what it knows of the server may be old */
         unsigned generation; /* of the account's properties */
-        bool ready, retiring;
+        bool ready, retiring, quitting;
         bool failing;   /* the account was, when it was begun */
         unsigned falls; /* the sender's, then */
         int64_t since;  /* loop_now(): it was begun; from then on, its last message was done */

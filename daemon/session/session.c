@@ -420,9 +420,10 @@ void session_quit(struct session *session)
 {
         struct cause none = { 0 };
 
-        if (session->end)
+        if (session->end || session->quitting)
                 return;
-        if (session->engine->state == ENGINE_READY && session->connection)
+        session->quitting = session->engine->state == ENGINE_READY && session->connection;
+        if (session->quitting)
                 session->engine->class->quit(session->engine);
         else
                 session_end_with(session, &none, "");

@@ -66,7 +66,7 @@ struct engine *session_engine(struct session *session);
 handle_id session_handle(const struct session *session);
 /* No bytes are taken in while paused. */
 void session_pause(struct session *session, bool paused);
-/* Says good-bye from READY; `ended` follows. */
+/* Says good-bye from READY, once; `ended` follows when the server has answered, or its time is over. */
 void session_quit(struct session *session);
 /* Lets go of it; no callback after this. NULL is fine. */
 void session_close(struct session *session);

@@ -30,6 +30,7 @@ struct session {
         bool talking; /* the engine has begun */
         bool heard;   /* the server has said something */
         bool was_ready, paused;
+        bool quitting;                   /* good-bye was said, and its answer is awaited */
         bool touched;                    /* session_flush() is on its way */
         bool moved, drained;             /* since the last flush: bytes were handled; all was sent */
         bool armed;                      /* a deadline is set, */

@@ -38,7 +38,7 @@ struct session {
         const struct session_user *user;
         void *ctx;
         struct buf heard, said; /* by the server: not yet a line; on its way to the engine */
-        bool touched, talking, was_ready, over, paused;
+        bool touched, talking, was_ready, over, paused, quitting;
         bool unrouted, untrusted, trust_moved; /* what session_still_*() tell */
         struct cause why;
         char challenge_id[13];
@@ -387,7 +387,10 @@ void session_quit(struct session *session)
 {
         const struct cause none = { 0 };
 
-        if (session->engine->state == ENGINE_READY && !session->over)
+        if (session->quitting || session->over)
+                return;
+        session->quitting = session->engine->state == ENGINE_READY;
+        if (session->quitting)
                 session->engine->class->quit(session->engine);
         else
                 script_end(session, &none, "");

@@ -88,6 +88,20 @@ START_TEST(what_a_sender_makes_of_it)
 }
 END_TEST
 
+/* An answer to QUIT that does not come is nobody's failure. */
+START_TEST(a_good_bye_is_no_failure)
+{
+        static const enum cause_code ways[] = { CAUSE_TIMEOUT, CAUSE_CLOSED, CAUSE_PROTOCOL };
+
+        for (size_t i = 0; i < count_of(ways); i++) {
+                struct sender_session_end end = { .session = { .why = { .code = ways[i] }, .ready = true },
+                                                  .retiring = true,
+                                                  .quitting = true };
+                ck_assert_int_eq(sender_outcome(&end), SENDER_GOES_ON);
+        }
+}
+END_TEST
+
 /* ---- outgoing: the end of one session of several ---- */
 
 static const struct {
@@ -292,6 +306,7 @@ int main(void)
         TCase *cases = tcase_create("outcome");
 
         tcase_add_loop_test(cases, what_a_sender_makes_of_it, 0, (int)count_of(sender_cases));
+        tcase_add_test(cases, a_good_bye_is_no_failure);
         tcase_add_loop_test(cases, what_a_sender_makes_of_one_of_several, 0, count_of(several_cases));
         tcase_add_loop_test(cases, what_a_receiver_makes_of_it, 0, (int)count_of(receiver_cases));
         tcase_add_loop_test(cases, what_a_broken_look_is, 0, (int)count_of(poll_cases));

@@ -337,6 +337,27 @@ START_TEST(what_a_engine_says_is_sent_by_itself)
 }
 END_TEST
 
+/* RFC 5321, 4.1.1.10: whoever said QUIT waits for the reply, however often it is told to go. */
+START_TEST(good_bye_is_said_once_and_its_answer_awaited)
+{
+        char line[64] = "";
+
+        open_link_to("127.0.0.2", port, 30);
+        UNTIL(readies == 1);
+        session_quit(the_link);
+        for (int i = 0; i < 1000 && recv(peers[0], line, sizeof line - 1, 0) <= 0; i++)
+                loop_turn();
+        ck_assert_str_eq(line, "QUIT\r\n");
+        session_quit(the_link);
+        for (int i = 0; i < 10; i++)
+                loop_turn();
+        ck_assert_uint_eq(ends, 0);
+        tell(peers[0], "200 bye\r\n");
+        UNTIL(ends == 1);
+        ck_assert_int_eq(end_cause.code, CAUSE_NONE);
+}
+END_TEST
+
 START_TEST(a_engine_that_fails_in_a_call_is_told_later)
 {
         open_link_to("127.0.0.2", port, 30);
@@ -564,6 +585,7 @@ int main(void)
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_set_timeout(tests, 60);
         tcase_add_test(tests, what_a_engine_says_is_sent_by_itself);
+        tcase_add_test(tests, good_bye_is_said_once_and_its_answer_awaited);
         tcase_add_test(tests, a_engine_that_fails_in_a_call_is_told_later);
         tcase_add_test(tests, quitting_before_it_is_ready);
         tcase_add_loop_test(tests, a_link_closed_in_its_callback_says_nothing_more, 0, 2);
