@@ -7,7 +7,6 @@
 #include "daemon/imap/command.h"
 #include "daemon/imap/fetch.h"
 #include "daemon/imap/fetch_items.h"
-#include "daemon/imap/reply.h"
 #include "daemon/imap/work.h"
 
 /* The answer to SEARCH is one response and has to fit LIMIT_REPLY; a larger mailbox is listed and sieved

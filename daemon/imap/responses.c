@@ -5,10 +5,10 @@
  */
 #include "daemon/imap/responses.h"
 
-#include "daemon/imap/enable.h"
+#include "daemon/imap/command.h"
 #include "daemon/imap/fetch.h"
 #include "daemon/imap/folders.h"
-#include "daemon/imap/reply.h"
+#include "daemon/imap/signin.h"
 
 #include <ctype.h>
 

@@ -2,16 +2,13 @@
 /*
  * The order of an IMAP session is the table at the end of this file. Around it: the
  * sorting of what arrives into replies, data and bodies, and the rules before TLS stands
- * (security rules 2-4, S1-S5). See session.h; the operations are in list.c, fetch.c, idle.c.
+ * (security rules 2-4, S1-S5). See session.h; the operations are in list.c, fetch.c, folders.c.
  */
 #include "daemon/imap/session.h"
 
 #include "daemon/imap/command.h"
-#include "daemon/imap/enable.h"
 #include "daemon/imap/fetch.h"
 #include "daemon/imap/folders.h"
-#include "daemon/imap/idle.h"
-#include "daemon/imap/reply.h"
 #include "daemon/imap/responses.h"
 #include "daemon/imap/signin.h"
 #include "daemon/imap/work.h"

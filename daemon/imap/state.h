@@ -8,7 +8,7 @@
 #include "common/limits.h"
 #include "daemon/imap/parse.h"
 #include "daemon/imap/session.h"
-#include "daemon/sasl/line_signin.h"
+#include "daemon/sasl/ways.h"
 
 enum imap_step {
         IMAP_GREETING = ENGINE_FIRST_STEP,

@@ -4,7 +4,7 @@
  * receiver_session.c's, the looks are receiver_poll.c's, and what is done within a look at a folder is
  * fetching.c's.
  *
- * The phases (receiver_outcome.h) and what moves on from each:
+ * The phases (receiver_rules.h) and what moves on from each:
  *
  *   WAITING     no session; the timer connects
  *   CONNECTING  also while a token is waited for; ready or failed

@@ -6,7 +6,6 @@
  */
 #include "daemon/incoming/receiver_state.h"
 
-#include "common/folder_names.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"

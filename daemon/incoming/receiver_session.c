@@ -5,7 +5,7 @@
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/imap/session.h"
-#include "daemon/incoming/poll_schedule.h"
+#include "daemon/incoming/receiver_rules.h"
 #include "daemon/pop3/session.h"
 #include "daemon/random.h"
 #include "daemon/session/signin.h"

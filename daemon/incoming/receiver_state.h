@@ -3,9 +3,8 @@
 #pragma once
 
 #include "daemon/incoming/fetching.h"
-#include "daemon/incoming/poll_schedule.h"
 #include "daemon/incoming/receiver.h"
-#include "daemon/incoming/receiver_outcome.h"
+#include "daemon/incoming/receiver_rules.h"
 #include "daemon/loop.h"
 #include "daemon/sasl/mechanism.h"
 #include "daemon/store/fetched_table.h"
@@ -77,7 +76,7 @@ void receiver_folder_refused(struct receiver *receiver, const struct cause *caus
 void receiver_folder_opened(struct receiver *receiver);
 void receiver_forget_folders(struct receiver *receiver);
 
-/* ---- receiver_idle.c ---- */
+/* ---- receiver_poll.c ---- */
 
 /* The wait that began at waiting_since is over; told when that leads to something new. */
 void receiver_wait_ended(struct receiver *receiver, enum waits_end end, const struct cause *cause);
@@ -87,8 +86,6 @@ void receiver_forget_waits(struct receiver *receiver);
 void receiver_alerted(void *ctx, const char *words);
 /* Adds what is amiss with waiting, if anything. */
 void receiver_waits_warning(const struct receiver *receiver, json_t *warnings);
-
-/* ---- receiver_poll.c ---- */
 
 /* Looks at the first folder, or at all of them when receiver->whole. */
 void receiver_begin_poll(struct receiver *receiver);

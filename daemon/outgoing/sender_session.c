@@ -5,15 +5,14 @@
  * A session is in the sender's list from sender_open_session() to sender_session_free(): when it has ended,
  * when it was retired before it was ready, when its trust has gone, when the sender goes. Messages in flight
  * do not belong to it: smtp_mail_lost() tells each of them what happened before the session is freed, and
- * the sender decides about the account only afterwards, from facts alone (sender_outcome.c).
+ * the sender decides about the account only afterwards, from facts alone (sender_rules.c).
  */
 #include "common/names.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
-#include "daemon/outgoing/sender_outcome.h"
+#include "daemon/outgoing/sender_rules.h"
 #include "daemon/outgoing/sender_state.h"
-#include "daemon/outgoing/session_count.h"
 #include "daemon/session/signin.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "daemon/outgoing/sender.h"
+#include "daemon/outgoing/sender_rules.h"
 #include "daemon/outgoing/sending.h"
 #include "daemon/session/session.h"
-#include "daemon/session/throttle.h"
 #include "daemon/smtp/session.h"
 
 struct sender_session {
@@ -62,7 +62,6 @@ void sender_slow_down(struct sender *sender);
  * allows more again, so that those are added one by one. */
 void sender_doubt_proven(struct sender *sender);
 
-/* ---- sender_check.c ---- */
 /* When the account is checked next, by how it is now. */
 void sender_plan_check(struct sender *sender);
 /* The timer's. */

@@ -13,9 +13,8 @@
 #include "daemon/accounts/quota.h"
 #include "daemon/backoff.h"
 #include "daemon/loop.h"
-#include "daemon/outgoing/sender_outcome.h"
+#include "daemon/outgoing/sender_rules.h"
 #include "daemon/outgoing/sender_state.h"
-#include "daemon/outgoing/session_count.h"
 #include "daemon/session/session_limits.h"
 #include "daemon/store/kept.h"
 
@@ -135,7 +134,7 @@ static size_t taken_ahead(const struct sender *sender)
 }
 
 /* Only with something in the pool: mean_size divides by it. How many is decided by a pure function
- * (session_count.c); opening may call back at once, which is why the number is worked out before. */
+ * (sender_rules.c); opening may call back at once, which is why the number is worked out before. */
 static void open_what_is_wanted(struct sender *sender)
 {
         uint64_t behind =

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the end of a session says, whichever way mail goes, and when an account that has failed is tried
- * again; pure. What a sender and a receiver make of an end is in outgoing/sender_outcome.h and
- * incoming/receiver_outcome.h.
+ * again; pure. What a sender and a receiver make of an end is in outgoing/sender_rules.h and
+ * incoming/receiver_rules.h.
  */
 #pragma once
 

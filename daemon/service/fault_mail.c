@@ -11,7 +11,7 @@
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
-#include "daemon/outgoing/sender_outcome.h"
+#include "daemon/outgoing/sender_rules.h"
 #include "daemon/service/heartbeat.h"
 #include "daemon/service/own_message.h"
 #include "daemon/settings.h"

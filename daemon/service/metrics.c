@@ -14,8 +14,8 @@
 #include "daemon/store/kept.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
-#include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
+#include "daemon/work_counts.h"
 
 enum { PIECE_ACCOUNTS = 32 }; /* whose samples are put on end */
 

@@ -18,9 +18,9 @@
 #include "daemon/store/kept.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
-#include "daemon/submission_counts.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
+#include "daemon/work_counts.h"
 
 #include <stdio.h>
 

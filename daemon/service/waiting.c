@@ -11,7 +11,7 @@
 #include "daemon/loop.h"
 #include "daemon/messages.h"
 #include "daemon/outgoing/sender.h"
-#include "daemon/outgoing/sender_outcome.h"
+#include "daemon/outgoing/sender_rules.h"
 #include "daemon/session/session.h"
 #include "daemon/store/store.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of a session share: session.c (its beginning and end), session_tls.c (who is there),
- * session_talk.c (what is said in it), session_signin.c (what is kept of a sign-in) and session_plan.c (its
- * plan; looking at one).
+ * session_talk.c (what is said in it, what is kept of its sign-in) and session_plan.c (its plan; looking at
+ * one).
  */
 #pragma once
 
@@ -77,8 +77,6 @@ void session_hold_reading(const struct session *session);
 
 /* Nobody waits any more for what session->engine->calculation wanted. */
 void session_forget_calculation(struct session *session);
-
-/* ---- session_signin.c ---- */
 
 /* Signed in: keeps by what, for the next time, and tells what was odd in it. */
 void session_note_signin(const struct session *session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an account signs in with; see signin.h. What a session keeps of it for the next one is
- * session_signin.c's. */
+ * session_talk.c's. */
 #include "daemon/session/signin.h"
 
 #include "daemon/accounts/secrets.h"

@@ -133,7 +133,7 @@ void delivery_answer(void *delivery);
 /* Ends without counting anything; answers with the cause. */
 void delivery_give_up(struct delivery *delivery, const struct cause *cause);
 
-/* delivery_hand_on.c: gives the next item that is not known and records it; after the last one the cursor. */
+/* delivery_record.c: gives the next item that is not known and records it; after the last one the cursor. */
 void delivery_hand_on(struct delivery *delivery);
 /* delivery_commit.c; file pool: makes one message durable in new/. */
 int delivery_place_one(struct delivery *delivery, struct item *item);

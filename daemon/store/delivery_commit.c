@@ -4,7 +4,7 @@
  * look up (reader: which are here already, which names) -> sync the files (all at once on the sync pool) ->
  * place (rename to new/, one sync of the folder) -> record (writer: rows and cursor, one commit) -> answer.
  * Each phase begins the next on the loop; a failure in any ends with nothing counted and tmp/ clean. Messages
- * that are handed on take another way after the look up: delivery_hand_on.c.
+ * that are handed on take another way after the look up: delivery_record.c.
  */
 #include "daemon/store/box.h"
 #include "daemon/store/delivery.h"

@@ -41,7 +41,7 @@ enum kept {
         KEPT_STOPPED_SINCE,  /* 0: its clock runs */
         KEPT_SENT_DAY,       /* quota_day() of KEPT_SENT_ON_DAY */
         KEPT_SENT_ON_DAY,
-        /* the last sign-in (session/session_signin.c) */
+        /* the last sign-in (session/session_talk.c) */
         KEPT_SIGNED_IN_BY,  /* text: the mechanism */
         KEPT_SIGNED_IN_AT,  /* text: "HOST:PORT" */
         KEPT_SIGNIN_BROKEN, /* text: "HOST:PORT MECHANISM ..." that this server offers and cannot do */

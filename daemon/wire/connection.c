@@ -9,8 +9,8 @@
 #include "daemon/wire/connection.h"
 
 #include "daemon/wire/connection_parts.h"
+#include "daemon/wire/dial.h"
 #include "daemon/wire/route.h"
-#include "daemon/wire/trouble.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,15 @@
 #pragma once
 
 #include "daemon/loop.h"
+#include "daemon/wire/connection.h"
 #include "daemon/wire/dial.h"
-#include "daemon/wire/plain.h"
+
+/* The transport without TLS: bytes straight over the socket. */
+struct plain {
+        struct transport transport; /* first */
+        int fd;                     /* the connection's */
+};
+void plain_init(struct plain *plain, int fd);
 
 enum connection_phase {
         PHASE_LOOKUP,

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Addresses to one connected socket, as RFC 8305 (Happy Eyeballs) says: a new
- * attempt every 250 ms or as soon as one has failed, the first to connect wins. For
- * wire/ alone; the time for all of it is the caller's.
- */
+/* From the addresses of a host to one connected socket. For wire/ alone. */
 #pragma once
 
 #include "daemon/wire/resolve.h"
 
+/*
+ * Addresses that took a connection and then did not serve: remembered for some minutes, so that the other
+ * addresses of their host are tried before them (RFC 5321 section 5.1 has a client go on to the next).
+ */
+void trouble_note(const struct sockaddr_storage *address);
+void trouble_forget(const struct sockaddr_storage *address);
+/* Puts those of which trouble is known behind the others; else the order stays. */
+void trouble_last(struct addresses *addresses);
+
+/*
+ * As RFC 8305 (Happy Eyeballs) says: a new attempt every 250 ms or as soon as one has failed, the first to
+ * connect wins. The time for all of it is the caller's.
+ */
 struct dial;
 
 /* Starts; never calls back before it returns. `done` comes once: with the socket

@@ -2,8 +2,8 @@
 /* Words that people, files and messages bring: addresses and lists of them, hosts, fingerprints, times,
  * sizes, RFC 3461. What is accepted is clean, and is accepted again in its normal form. */
 #include "common/dsn.h"
+#include "common/mailboxes.h"
 #include "common/names.h"
-#include "common/sender_list.h"
 #include "common/times.h"
 #include "daemon/alias_file.h"
 #include "fuzz.h"

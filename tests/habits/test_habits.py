@@ -275,29 +275,30 @@ def test_promises_name_tests_that_exist():
 
 # Folder, and what its global symbols begin with besides the names of its headers, or parts of those.
 PREFIXES = {
-    "common": "address base64 duration fingerprint host mailbox problems prop port size text utf8",
-    "ctl": "run text trust sheet submission json base64 quoted parameter parameters tell listing date digest words size",
-    "daemon": "aliases watch timer timers workers calls",
+    "common": "address base64 folder duration fingerprint host mailbox problems prop port sender size text utf8",
+    "ctl": "attachment attachments each run text trust sheet submission json base64 quoted parameter parameters tell listing date digest words size",
+    "daemon": "aliases listen submission watch timer timers workers calls",
     "daemon/accounts": "changes apply",
-    "daemon/control": "call share on serve interface peer parse",
-    "daemon/incoming": "stream streams",
-    "daemon/sasl": "signin",
+    "daemon/control": "audit call interface parameter parameters share on serve interface peer parse",
+    "daemon/incoming": "poll stream streams",
+    "daemon/outgoing": "sessions throttle",
+    "daemon/sasl": "line signin",
     "daemon/service": "station trail",
     "daemon/session": "certificates session",
-    "daemon/smtpd": "smtpd address",
+    "daemon/smtpd": "notices smtpd address",
     "daemon/store": "db unrecorded schema subscribers subscriber writer",
     "daemon/tls": "asn1 pem verdict",
-    "daemon/wire": "address addresses pump",
+    "daemon/wire": "address addresses plain pump trouble",
 }
 # Words of everyday use, and those that stand for a whole program or library part.
 PLAIN_NAMES = """
-account_name_valid answer_best arg_pattern_next cause_of_account check_show check_unknown close_fd
-copy_bytes copy_text delivered_message emailsec_mime emailsec_pem encoding_for base64url_encode expiry_warning_due
+account_name_valid answer_best arg_pattern_next cause_of_account close_fd
+copy_bytes copy_text delivered_message emailsec_mime emailsec_pem base64url_encode expiry_warning_due
 field_has_addresses free_secret general_options help_all help_command help_group hex_print is_treacherous log_about main
-make_folder names_add names_take nearest_offer new_memory new_resized new_zeroed own_copy provider_count providers
+make_folder names_add names_take nearest_offer new_memory new_resized new_zeroed 
 queued_message_free read_file read_secret remove_file remove_tree retry_delay same_text scoped_close scoped_free
-scoped_free_secret scoped_json secret_bare secret_is_clean secret_of_person secret_repeated session_end_is_void set_content
-set_stream set_text shell_quoted tint_of token_digits unref_object with_crlf
+scoped_free_secret scoped_json secret_bare secret_is_clean secret_of_person secret_repeated session_end_is_void 
+shell_quoted tint_of token_digits 
 """.split()
 # Structs of the same name that mean different things; each is of one file.
 SAME_TAGS = """

@@ -11,61 +11,60 @@ BUILD = os.path.join("build", os.environ.get("FLAVOUR", "plain"))
 
 # Parts of a module that has one front: the unit program that runs them through it.
 THROUGH = {
-    "esmtp": ["common/esmtp/command.c", "common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
+    "esmtp": ["common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
     "frame": ["common/frame_scan.c"],
     "ctl_send": ["ctl/entity.c", "ctl/transfer.c"],
     "ctl_show": ["ctl/fields.c"],
-    "imap_session": ["daemon/imap/enable.c", "daemon/imap/reply.c", "daemon/imap/responses.c", "daemon/imap/signin.c"],
-    "imap_fetch": ["daemon/imap/fetch_items.c", "daemon/imap/idle.c", "daemon/imap/list.c"],
-    "pop3_session": ["daemon/pop3/command.c", "daemon/pop3/signin.c", "daemon/sasl/line_signin.c"],
+    "imap_session": ["daemon/imap/responses.c", "daemon/imap/signin.c"],
+    "imap_fetch": ["daemon/imap/fetch_items.c", "daemon/imap/list.c"],
+    "pop3_session": ["daemon/pop3/command.c", "daemon/pop3/signin.c"],
     "pop3_retrieve": ["daemon/pop3/list.c"],
     "smtp_session": ["daemon/smtp/signin.c"],
     "smtp_mail": ["daemon/smtp/envelope.c", "daemon/smtp/hearing_more.c", "daemon/smtp/outcome.c", "daemon/smtp/upload.c"],
     "receiver": ["daemon/imap/folders.c", "daemon/incoming/fetching.c", "daemon/incoming/fetching_batches.c", "daemon/incoming/fetching_new.c",
                  "daemon/incoming/fetching_store.c", "daemon/incoming/fetching_uidls.c", "daemon/incoming/hand_on.c",
-                 "daemon/incoming/lmtp_delivery.c", "daemon/incoming/oversize_notice.c", "daemon/incoming/receiver_idle.c",
+                 "daemon/incoming/lmtp_delivery.c", "daemon/incoming/oversize_notice.c",
                  "daemon/incoming/receiver_poll.c", "daemon/incoming/receiver_session.c", "daemon/session/signin.c"],
     "sender": ["daemon/store/queue_notice.c", "daemon/outgoing/sending.c", "daemon/runner/runner.c"],
     "service_time": ["daemon/service/own_message.c"],
     "accounts": ["daemon/accounts/account_file.c", "daemon/accounts/senders.c"],
     "session": ["daemon/session/session_talk.c"],
-    "connection": ["daemon/wire/plain.c", "daemon/wire/pump.c", "daemon/wire/trouble.c"],
+    "connection": ["daemon/wire/pump.c"],
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
-    "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_record.c",
+    "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/maildir_set.c"],
     "queue_table": ["daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
-    "smtpd_client": ["daemon/smtpd/notices.c", "daemon/smtpd/client_end.c"],
-    "varlink_server": ["daemon/control/login.c", "daemon/control/long_reply.c", "daemon/control/service.c", "daemon/control/usernames.c"],
+    "smtpd_client": ["daemon/smtpd/client_end.c"],
+    "varlink_server": ["daemon/control/service.c", "daemon/control/usernames.c"],
 }
 
 # What has no sense without a daemon, a server, a terminal or a service manager around it: why, and the system tests.
 BY_SYSTEM = {
     ("a command of the tool: reads its options, calls the socket, prints", "test_ctl test_people test_queue test_trust test_setup"): [
         "ctl/ask.c", "ctl/certificate.c", "ctl/cmd_account.c", "ctl/cmd_audit.c", "ctl/cmd_backup.c",
-        "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_property.c", "ctl/cmd_queue.c",
-        "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_subscriber.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
-        "ctl/cmd_watch.c", "ctl/complete.c", "ctl/each.c", "ctl/fleet.c", "ctl/fleet_answer.c", "ctl/fleet_run.c", "ctl/fleet_view.c", "ctl/find_servers.c", "ctl/live.c",
-        "ctl/status_check.c", "ctl/status_view.c", "ctl/unit.c"],
+        "ctl/cmd_challenge.c", "ctl/cmd_device.c", "ctl/cmd_inbox.c", "ctl/cmd_key.c", "ctl/cmd_match.c", "ctl/cmd_queue.c",
+        "ctl/cmd_send.c", "ctl/cmd_setup.c", "ctl/cmd_status.c", "ctl/cmd_test.c", "ctl/cmd_trust.c",
+        "ctl/cmd_watch.c", "ctl/complete.c", "ctl/fleet.c", "ctl/fleet_answer.c", "ctl/fleet_run.c", "ctl/fleet_view.c", "ctl/find_servers.c", "ctl/live.c",
+        "ctl/status_view.c", "ctl/unit.c"],
     ("another program's face of the tool", "test_programs"): [
         "ctl/sendmail.c", "ctl/sendmail_queue.c", "ctl/sendmail_smtp.c"],
     ("loads a part of the tool, or is one", "test_parts test_client_certificates"): [
         "ctl/part_load.c", "ctl/pem.c"],
     ("a socket method: reads what it takes, calls the service, replies", "test_socket test_rights test_trail test_accounts"): [
-        "daemon/control/audit.c", "daemon/control/on_account.c", "daemon/control/on_servers.c",
-        "daemon/control/on_device.c",
-        "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_keys.c", "daemon/control/on_mail.c",
-        "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", "daemon/control/on_wait.c",
+        "daemon/control/on_account.c", "daemon/control/on_servers.c",
+        "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_mail.c", "daemon/control/on_secrets.c",
+        "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c", 
         "daemon/control/steps.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
-        "daemon/accounts/devices.c", "daemon/listen_fds.c", "daemon/smtpd/spool.c",
+        "daemon/accounts/devices.c", "daemon/smtpd/spool.c",
         "daemon/smtpd/client_signin.c", "daemon/smtpd/client_requests.c"],
     ("the process itself: its memory and its service manager", "test_service test_watchdog"): [
         "daemon/manager.c", "daemon/memory.c"],
     ("TLS on a real connection", "test_channel test_tls_cuts test_oauth"): [
-        "daemon/session/session_tls.c", "daemon/session/session_signin.c", "daemon/tls/jws.c"],
+        "daemon/session/session_tls.c", "daemon/tls/jws.c"],
     ("the machine's own routes", "test_network"): ["daemon/wire/route.c"],
     ("programs, other mailboxes and those who are told", "test_exec test_inbox test_subscribers test_odd_mailboxes"): [
         "daemon/incoming/exec_delivery.c", "daemon/incoming/folder_listing.c", "daemon/incoming/retention.c",

@@ -3,7 +3,7 @@
  * the message, or "no LENGTH\n" and the sentence of the refusal, go out. An argument: 7bit or 8bitmime, as
  * sendmail's -B. */
 #include "ctl/encode.h"
-#include "ctl/mend.h"
+#include "ctl/draft.h"
 
 #include <stdio.h>
 #include <strings.h>

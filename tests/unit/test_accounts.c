@@ -32,7 +32,7 @@ static void count_status(struct account *account)
         (void)account;
 }
 static const struct account_observer observer = { count_added, count_changed, count_removed, count_status };
-#include "common/sender_list.h"
+#include "common/mailboxes.h"
 #include "daemon/accounts/account_change.c"
 #include "daemon/accounts/accounts.c"
 #include "daemon/accounts/apply.c"

@@ -4,7 +4,6 @@
 #include "ctl/entity.h"
 #include "ctl/fields.h"
 #include "ctl/mime.c"
-#include "ctl/mime_part.c"
 #include "ctl/submit.c"
 #include "ctl/view.h"
 

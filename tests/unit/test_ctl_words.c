@@ -4,18 +4,16 @@
  * attachments that come from strangers, texts in any charset, which received messages are meant; and lists of
  * folders.
  */
-#include "common/folder_names.h"
 #include "common/names.h"
-#include "ctl/alike.h"
 #include "ctl/apply_document.h"
-#include "ctl/attachments.h"
-#include "ctl/inbox_filter.h"
+#include "ctl/inbox.h"
+#include "ctl/show.h"
 #include "ctl/stations.h"
 #include "ctl/view.h"
 
 #include <check.h>
 
-/* ---- common/folder_names
+/* ---- common/names
  * ---------------------------------------------------------------------------------------- */
 
 static const struct {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Account names, hosts, addresses, fingerprints: what is taken, in which form, and what is refused. */
-#include "common/addresses.c"
 #include "common/hosts.c"
 #include "common/names.c"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What runners make of the end of a session, case by case, and when they try again: tables of facts and
  * outcomes. */
-#include "daemon/incoming/receiver_outcome.h"
-#include "daemon/outgoing/sender_outcome.h"
+#include "daemon/incoming/receiver_rules.h"
+#include "daemon/outgoing/sender_rules.h"
 
 #include <check.h>
 

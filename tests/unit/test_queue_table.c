@@ -3,8 +3,8 @@
 #include "common/times.h"
 #include "daemon/store/fetched_table.h"
 #include "daemon/store/kept.h"
-#include "daemon/store/queue_ids.c"
 #include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_table.c"
 #include "daemon/store/taking.h"
 
 #include "daemon/journal.h"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The choice of a mechanism, and every exchange against GNU SASL's own server side or by hand. */
 #include "daemon/sasl/gsasl.c"
-#include "daemon/sasl/login.c"
 #include "daemon/sasl/mechanism.c"
-#include "daemon/sasl/oauth.c"
+#include "daemon/sasl/own_exchanges.c"
 #include "daemon/sasl/repeat.c"
 #include "daemon/sasl/ways.c"
 

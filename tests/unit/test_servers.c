@@ -8,7 +8,7 @@
 
 START_TEST(the_table)
 {
-        for (size_t i = 0; i < provider_count; i++) {
+        for (size_t i = 0; i < count_of(providers); i++) {
                 const struct provider *p = &providers[i];
                 scoped(scoped_free) char *first = copy_bytes(p->domains, strcspn(p->domains, " "));
                 scoped(scoped_free) char *address = text_of("some.one@%s", first[0] ? first : "example.com");

@@ -6,7 +6,7 @@
 #include "daemon/settings.h"
 #include "daemon/smtpd/client.h"
 #include "daemon/smtpd/listener.h"
-#include "daemon/submission_counts.h"
+#include "daemon/work_counts.h"
 
 #include <arpa/inet.h>
 #include <check.h>

@@ -1,8 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers that do not let anybody wait, and for how long that is remembered. */
-#include "daemon/incoming/poll_schedule.c"
+/* What a receiver decides: when it comes back, and how it waits where a server lets nobody wait. */
+#include "daemon/incoming/receiver_rules.c"
 
 #include <check.h>
+
+/* ---- when to renew, and when to come back ---- */
+
+enum { MINUTE_MS = 60 * 1000 };
+
+START_TEST(idle_is_renewed_within_29_minutes)
+{
+        static const int64_t rates[] = { 1, 59, 60, 150, 600, 3600, 31 * 86400 };
+
+        for (size_t i = 0; i < count_of(rates); i++) {
+                for (uint64_t random = 0; random <= UINT32_MAX; random += 16777259) {
+                        int64_t one = poll_schedule_idle_ms(rates[i], false, (uint32_t)random);
+                        int64_t several = poll_schedule_idle_ms(rates[i], true, (uint32_t)random);
+                        ck_assert_int_gt(one, 0);
+                        ck_assert_int_le(one, 25 * MINUTE_MS);
+                        ck_assert_int_le(one, rates[i] * 10 * 1000);
+                        ck_assert_int_le(several, rates[i] * 1000);
+                        ck_assert_int_le(several, 25 * MINUTE_MS);
+                }
+        }
+}
+END_TEST
+
+START_TEST(renewals_are_spread)
+{
+        ck_assert_int_eq(poll_schedule_idle_ms(3600, false, 0), 25 * MINUTE_MS / 2);
+        ck_assert_int_eq(poll_schedule_idle_ms(3600, false, 25 * MINUTE_MS / 2), 25 * MINUTE_MS);
+        ck_assert_int_eq(poll_schedule_idle_ms(60, false, 0), 5 * MINUTE_MS);
+        ck_assert_int_eq(poll_schedule_idle_ms(60, true, 0), MINUTE_MS / 2);
+}
+END_TEST
+
+START_TEST(lost_sessions_come_back_spread)
+{
+        ck_assert_int_eq(poll_schedule_again_ms(1, 4), 1004);
+        ck_assert_int_lt(poll_schedule_again_ms(10, UINT32_MAX), 1100);
+        ck_assert_int_eq(poll_schedule_again_ms(1000, 4000), 5000);
+        ck_assert_int_eq(poll_schedule_again_ms(1000, 4001), 1000);
+        ck_assert_int_eq(poll_schedule_again_ms(SIZE_MAX, 30000), 31000);
+}
+END_TEST
+
+/* ---- servers that do not let anybody wait ---- */
 
 enum { SECOND = 1000, HOUR = 3600 * SECOND };
 
@@ -90,17 +133,21 @@ END_TEST
 
 int main(void)
 {
-        Suite *suite = suite_create("waits");
-        TCase *all = tcase_create("all");
+        Suite *suite = suite_create("receiver_rules");
+        TCase *times = tcase_create("times"), *waits = tcase_create("waits");
 
-        tcase_add_test(all, three_short_sessions_end_the_waiting);
-        tcase_add_test(all, what_is_well_forgives);
-        tcase_add_test(all, announcements_of_nothing_meet_growing_pauses);
-        tcase_add_test(all, refused_idle_is_tried_again_now_and_then);
-        suite_add_tcase(suite, all);
+        tcase_add_test(times, idle_is_renewed_within_29_minutes);
+        tcase_add_test(times, renewals_are_spread);
+        tcase_add_test(times, lost_sessions_come_back_spread);
+        tcase_add_test(waits, three_short_sessions_end_the_waiting);
+        tcase_add_test(waits, what_is_well_forgives);
+        tcase_add_test(waits, announcements_of_nothing_meet_growing_pauses);
+        tcase_add_test(waits, refused_idle_is_tried_again_now_and_then);
+        suite_add_tcase(suite, times);
+        suite_add_tcase(suite, waits);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
         int failed = srunner_ntests_failed(runner);
         srunner_free(runner);
-        return failed ? 1 : 0;
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,9 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* When to renew and when to come back, and learning how to wait for mail; see poll_schedule.h. */
-#include "daemon/incoming/poll_schedule.h"
+/* What a receiver decides; see receiver_rules.h. */
+#include "daemon/incoming/receiver_rules.h"
 
 #include "daemon/backoff.h"
+
 #include <limits.h>
+
+static bool only_waits(enum receiver_phase phase)
+{
+        return phase == RESTING || phase == IDLING || phase == WAKING;
+}
+
+enum receiver_outcome receiver_outcome(const struct receiver_session_end *end)
+{
+        const struct cause *why = &end->session.why;
+        bool closed = why->code == CAUSE_NONE || cause_class(why) == CLASS_DOWN;
+
+        if (end->phase == QUITTING && (why->code == CAUSE_NONE || !end->quit_counts))
+                return RECEIVER_POLL_OVER;
+        if (session_end_is_void(&end->session))
+                return RECEIVER_AGAIN;
+        if (only_waits(end->phase) && closed) /* a server may close a kept session at any time */
+                return RECEIVER_WAIT_LOST;
+        return RECEIVER_POLL_BROKE;
+}
+
+enum receiver_poll_outcome receiver_poll_outcome(enum fetching_end end, const struct cause *why)
+{
+        if (end == FETCHING_AS_GOOD)
+                return POLL_AS_GOOD_AS_OVER;
+        return end == FETCHING_BROKE_OVER && cause_class(why) != CLASS_DOWN ? POLL_FAILED_BRIEFLY
+                                                                            : POLL_FAILED;
+}
+
+/* ---- when to renew and when to come back, and learning how to wait for mail ---- */
 
 enum {
         IDLE_MOST = 25 * 60, /* seconds */

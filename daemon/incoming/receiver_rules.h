@@ -1,9 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* When an incoming session is renewed, and when a lost one is begun again; pure. Random parts spread the
- * accounts. */
+/*
+ * What a receiver decides, pure: what it makes of the end of its session, when a session is renewed and when
+ * a lost one is begun again, and how it waits for mail. Random parts spread the accounts.
+ */
 #pragma once
 
 #include "common/cleanup.h"
+#include "daemon/incoming/fetching.h"
+#include "daemon/runner/outcome.h"
+
+/* What a receiver is at. */
+enum receiver_phase {
+        WAITING,    /* without a session */
+        CONNECTING, /* or waiting for a token */
+        POLLING,
+        RESTING, /* in a session that is kept until the next poll */
+        IDLING,
+        WAKING, /* from IDLE */
+        QUITTING,
+};
+
+struct receiver_session_end {
+        struct session_end session;
+        enum receiver_phase phase;
+        bool quit_counts; /* the server deletes what it was told of only once QUIT is answered (POP3) */
+};
+
+enum receiver_outcome {
+        RECEIVER_POLL_OVER,  /* as it was to be */
+        RECEIVER_AGAIN,      /* at once: it says nothing of the account */
+        RECEIVER_WAIT_LOST,  /* a session that only waited: the next one begins soon */
+        RECEIVER_POLL_BROKE, /* amidst its work: receiver_poll_outcome() */
+};
+enum receiver_outcome receiver_outcome(const struct receiver_session_end *end) must_use;
+
+enum receiver_poll_outcome {
+        POLL_AS_GOOD_AS_OVER, /* all but the message it broke over was had: no fault of the account's */
+        POLL_FAILED,          /* the account cannot go on for this cause */
+        POLL_FAILED_BRIEFLY,  /* it broke over one message: the others can be had soon, whatever the cause */
+};
+/* `end` is what fetching_broke() says. */
+enum receiver_poll_outcome receiver_poll_outcome(enum fetching_end end, const struct cause *why) must_use;
+
+/* ---- when to renew, and when to come back ---- */
 
 /* Milliseconds after which IDLE is renewed and the mailbox looked at: IDLE tells of the first folder only,
  * the others are looked at by `poll_rate` (seconds). One folder alone is checked ten times less often, should
@@ -15,13 +54,11 @@ int64_t poll_schedule_idle_ms(int64_t poll_rate, bool several_folders, uint32_t 
  * with it: they do not all come back in one instant. */
 int64_t poll_schedule_again_ms(size_t accounts, uint32_t random) must_use;
 
-/*
- * How an incoming account waits for mail between two polls, learned from how waiting has ended: in IDLE,
- * which a server may refuse, end at once, or fill with announcements of nothing; in a session that is kept,
- * which a proxy may close after a few seconds; or apart, with a session for each poll. Pure; times are
- * milliseconds of loop_now().
- */
+/* ---- how it waits for mail ---- */
 
+/* Between two polls, learned from how waiting has ended: in IDLE, which a server may refuse, end at once, or
+ * fill with announcements of nothing; in a session that is kept, which a proxy may close after a few seconds;
+ * or apart, with a session for each poll. Times are milliseconds of loop_now(). */
 enum waits_end {
         WAIT_OURS,    /* we ended it: it was time, or somebody asked for a poll */
         WAIT_NEWS,    /* the server did, and there was mail */
