@@ -6,9 +6,9 @@
 #include "ctl/ask.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
-#include "ctl/each.h"
 #include "ctl/show.h"
 #include "ctl/status_view.h"
+#include "ctl/tool.h"
 
 #include <errno.h>
 

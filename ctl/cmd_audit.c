@@ -4,7 +4,6 @@
  * told once, for all of them; elsewhere there is a row for each account and check, as programs want it.
  */
 #include "common/printable.h"
-#include "ctl/alike.h"
 #include "ctl/audit_view.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"

@@ -11,8 +11,8 @@
 #include "ctl/call.h"
 #include "ctl/certificate.h"
 #include "ctl/cmds.h"
-#include "ctl/each.h"
 #include "ctl/show.h"
+#include "ctl/tool.h"
 
 /* LEAST_DIGITS: hexadecimal, 64 bits of the digest, which nobody makes a certificate to fit.
  * MOST_TRIES at the question. */

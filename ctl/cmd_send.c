@@ -7,7 +7,6 @@
 #include "ctl/cmds.h"
 #include "ctl/draft.h"
 #include "ctl/fields.h"
-#include "ctl/mend.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 

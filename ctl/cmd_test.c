@@ -5,9 +5,9 @@
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
-#include "ctl/each.h"
 #include "ctl/show.h"
 #include "ctl/steps.h"
+#include "ctl/tool.h"
 
 #define STEP_COLUMN 27 /* where the text of a step begins: behind mark, name and time */
 

@@ -6,8 +6,6 @@
 
 /* cmd_status.c */
 command_run run_status, run_metrics, run_activity, run_reload;
-/* cmd_property.c */
-command_run run_property_list;
 /* cmd_account.c */
 command_run run_account_list, run_account_show, run_account_add, run_account_set, run_account_delete;
 command_run run_account_secure, run_account_password, run_account_enable, run_account_disable,
@@ -41,13 +39,11 @@ command_run run_queue_flush;
 /* cmd_inbox.c */
 command_run run_inbox_delete, run_inbox_list, run_inbox_mark, run_inbox_missing, run_inbox_save_attachments,
         run_inbox_show;
-/* cmd_subscriber.c */
-command_run run_subscriber_list, run_subscriber_forget;
 /* cmd_watch.c */
-command_run run_monitor, run_log;
+command_run run_monitor, run_log, run_subscriber_list, run_subscriber_forget;
 /* cmd_backup.c */
 command_run run_backup, run_restore;
 /* help.c */
-command_run run_help;
+command_run run_help, run_property_list;
 /* complete.c */
 command_run run_complete;

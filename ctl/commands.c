@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table. Order is that of help: what one does most comes first. */
 #include "ctl/cmds.h"
-#include "ctl/inbox_filter.h"
+#include "ctl/inbox.h"
 
 #define OPTIONS(...) ((const struct option_rule[]){ __VA_ARGS__, { 0 } })
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message looked at as text, before it is handed over: where its header ends, what SMTP could not carry as
- * it is, whom it names. No MIME here (that is mime.h); fields of a header only, by RFC 5322 section 2.2.
+ * A message as programs hand it in, looked at as text: where its header ends, what SMTP could not carry as it
+ * is, whom it names; and made into one by RFC 5322. No MIME here (that is mime.h); fields of a header only,
+ * by RFC 5322 section 2.2.
  */
 #pragma once
 
+#include "common/buf.h"
 #include "common/cause.h"
 
 #include <jansson.h>
@@ -46,3 +48,10 @@ bool draft_needs_encoding(const struct draft_info *info);
 /* The addresses of To, Cc and Bcc, or of their Resent- forms where there are any, as mailboxes_add
  * (common/mailboxes.h). */
 void draft_recipients(const char *bytes, size_t len, json_t *into, struct causes *bad);
+
+/* Makes a message of what was handed in: what stands before its header goes (a byte order mark, the line of
+ * an mbox), the blank line behind it comes, a From that names nobody goes. Local names become addresses in
+ * the daemon. -1 when the text is full. */
+int draft_mend(struct buf *text, struct cause *cause) must_use;
+/* Only what stands before the header, and the line ends of a text that has CR for them. */
+void draft_mend_front(struct buf *text);

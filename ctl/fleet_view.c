@@ -4,7 +4,6 @@
 
 #include "common/json_fields.h"
 #include "common/printable.h"
-#include "ctl/alike.h"
 #include "ctl/audit_view.h"
 #include "ctl/call.h"
 #include "ctl/show.h"

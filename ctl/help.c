@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Help, made from the tables of commands, options and properties; and `help`. */
+/* Help, made from the tables of commands, options and properties: `help`; and `property list`, as the daemon
+ * describes it. */
 #include "common/properties.h"
+#include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/options.h"
+#include "ctl/show.h"
 #include "ctl/term.h"
 
 #include <stdio.h>
@@ -222,4 +225,32 @@ int run_help(struct tool *tool)
                 return help_group(first);
         return command_is_group(first) ? command_unknown(tool, first, second)
                                        : command_unknown(tool, NULL, first);
+}
+
+/* ---- what an account or the service can be told ---- */
+
+int run_property_list(struct tool *tool)
+{
+        static const struct column of_account[] = {
+                { "PROPERTY", "name", NULL, COLUMN_WHOLE },
+                { "GROUP", "group", NULL, 0 },
+                { "TYPE", "type", NULL, 0 },
+                { "ACCESS", "access", NULL, 0 },
+                { "DEFAULT", "default", NULL, 0 },
+                { "MEANING", "help", NULL, COLUMN_BELOW },
+        };
+        static const struct column of_service[] = {
+                { "SECTION", "section", NULL, 0 }, { "KEY", "key", NULL, COLUMN_WHOLE },
+                { "VALUE", "value", NULL, 0 },     { "DEFAULT", "default", NULL, 0 },
+                { "CHANGED", "changed", NULL, 0 }, { "MEANING", "help", NULL, COLUMN_BELOW },
+        };
+        const char *of = tool_word(tool, 0);
+        bool service = same_text(of, "service");
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, EMAIL("DescribeProperties"), NULL, &answer);
+        if (!status)
+                show_list(tool, service ? of_service : of_account,
+                          service ? count_of(of_service) : count_of(of_account),
+                          json_at(answer, service ? "settings" : of), "");
+        return status;
 }

@@ -1,18 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * emailsec-mime.so: messages made, and fields read, by GMime. Nothing here is used by the daemon, and a
- * message's bytes are only ever data. These files depend on nothing of ours but mime.h, so that the object
- * can be loaded into any program. Here is its one entry, and the making of messages.
+ * message's bytes are only ever data. It depends on nothing of ours but mime.h, so that the object
+ * can be loaded into any program.
  */
-#include "ctl/mime_part.h"
+#include "ctl/mime.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <gmime/gmime.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LONGEST_LINE 998 /* RFC 5322 2.1.1 */
+
+/* ---- texts and parts in the encodings that mail wants ---- */
+
+/* A GObject pointer that is let go at the end of its scope. */
+static void unref_object(void *place)
+{
+        gpointer *object = place;
+        if (*object)
+                g_object_unref(*object);
+}
+
+#define owned __attribute__((cleanup(unref_object)))
+
+/* For free(), as all that leaves this object. NULL stays NULL. */
+static char *own_copy(const char *text)
+{
+        return text ? strdup(text) : NULL;
+}
+
+/* Text with CR LF line ends: what an encoded text part holds (RFC 2045, 6.7 and 6.8). */
+static GByteArray *with_crlf(const char *text, size_t len)
+{
+        GByteArray *out = g_byte_array_sized_new((guint)len);
+        for (size_t i = 0; i < len; i++) {
+                bool bare = text[i] == '\n' && (i == 0 || text[i - 1] != '\r');
+                g_byte_array_append(out, (const guint8 *)(bare ? "\r\n" : text + i), bare ? 2 : 1);
+        }
+        return out;
+}
+
+/* The encoding that makes these bytes short ASCII lines. A NUL or a lone CR can only travel as base64 (RFC
+ * 2045 section 2.8). Other text stays quoted-printable, of which a person can read the rest, until two thirds
+ * of it are odd. */
+static GMimeContentEncoding encoding_for(const guint8 *bytes, size_t len)
+{
+        size_t odd = 0, line = 0, longest = 0;
+        bool binary = false;
+        for (size_t i = 0; i < len; i++) {
+                bool end = bytes[i] == '\n';
+                bool cr = bytes[i] == '\r';
+                binary = binary || bytes[i] == 0 || (cr && (i + 1 == len || bytes[i + 1] != '\n'));
+                odd += bytes[i] > 126 || (bytes[i] < 32 && !end && !cr && bytes[i] != '\t');
+                line = end ? 0 : line + !cr;
+                longest = MAX(longest, line);
+        }
+        if (binary || odd > len / 3 * 2)
+                return GMIME_CONTENT_ENCODING_BASE64;
+        return odd || longest > LONGEST_LINE ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE
+                                             : GMIME_CONTENT_ENCODING_7BIT;
+}
+
+/* Gives a part the content of a stream, which is read when the part is written, in this encoding. */
+static void set_stream(GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding)
+{
+        owned GMimeDataWrapper *content =
+                g_mime_data_wrapper_new_with_stream(stream, GMIME_CONTENT_ENCODING_DEFAULT);
+        g_mime_part_set_content(part, content);
+        g_mime_part_set_content_encoding(part, encoding);
+}
+
+/* The same with bytes; the array is taken over. */
+static void set_content(GMimePart *part, GByteArray *bytes, GMimeContentEncoding encoding)
+{
+        owned GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+        set_stream(part, stream, encoding);
+}
+
+/* UTF-8 that is valid is UTF-8: other charsets hardly ever pass for it. Anything else is called
+ * iso-8859-1, in which every byte is a character. */
+static const char *charset_of(const guint8 *bytes, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                if (bytes[i] & 0x80)
+                        return g_utf8_validate((const char *)bytes, (gssize)len, NULL) ? "utf-8"
+                                                                                       : "iso-8859-1";
+        return "us-ascii";
+}
+
+/* The same for text: in the encoding that fits it, with a charset where the part names none. */
+static void set_text(GMimePart *part, GByteArray *bytes)
+{
+        GMimeObject *object = GMIME_OBJECT(part);
+        if (!g_mime_object_get_content_type_parameter(object, "charset"))
+                g_mime_object_set_content_type_parameter(object, "charset",
+                                                         charset_of(bytes->data, bytes->len));
+        GMimeContentEncoding encoding = encoding_for(bytes->data, bytes->len);
+        set_content(part, bytes, encoding);
+}
 
 /* ---- a message made from a text, header fields and files, written as it is made ---- */
 

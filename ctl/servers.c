@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers by table and DNS; see servers.h. */
+/* Servers by the table of providers and DNS; see servers.h. */
 #include "ctl/servers.h"
 
 #include "common/limits.h"
@@ -10,6 +10,77 @@
 #include <resolv.h>
 #include <stdio.h>
 #include <strings.h>
+
+/* ---- the table of providers: each row is as the provider documents it for mail programs ---- */
+
+#define APP_PASSWORD(where) "make an app password, the usual one is not taken: " where
+
+/* clang-format off */
+static const struct provider providers[] = {
+        { "Gmail", "gmail.com googlemail.com", "google.com googlemail.com", "smtp.gmail.com 465 ssl", "imap.gmail.com 993 ssl", "",
+          APP_PASSWORD("https://myaccount.google.com/apppasswords; or OAuth: emailsec-accounts(5)"), false },
+        { "Microsoft 365 and Outlook.com", "outlook.com hotmail.com live.com msn.com outlook.de hotmail.de live.de outlook.fr hotmail.fr live.fr hotmail.co.uk outlook.es",
+          "protection.outlook.com mx.microsoft", "smtp.office365.com 587 starttls", "outlook.office365.com 993 ssl", "microsoft",
+          "SMTP AUTH must be allowed for the mailbox, and an application registered: emailsec-accounts(5)", false },
+        { "Yahoo", "yahoo.com yahoo.de yahoo.fr yahoo.co.uk yahoo.it yahoo.es ymail.com rocketmail.com", "yahoodns.net",
+          "smtp.mail.yahoo.com 465 ssl", "imap.mail.yahoo.com 993 ssl", "", APP_PASSWORD("https://login.yahoo.com/account/security"), false },
+        { "AOL", "aol.com aol.de aim.com", "", "smtp.aol.com 465 ssl", "imap.aol.com 993 ssl", "",
+          APP_PASSWORD("https://login.aol.com/account/security"), false },
+        { "iCloud", "icloud.com me.com mac.com", "mail.icloud.com", "smtp.mail.me.com 587 starttls", "imap.mail.me.com 993 ssl", "",
+          APP_PASSWORD("https://account.apple.com, App-Specific Passwords"), false },
+        { "GMX", "gmx.de gmx.net gmx.at gmx.ch", "gmx.net", "mail.gmx.net 465 ssl", "imap.gmx.net 993 ssl", "",
+          "allow POP3 and IMAP in the settings of the mailbox", false },
+        { "GMX.com", "gmx.com gmx.us gmx.co.uk mail.com email.com", "gmx.com mail.com", "mail.gmx.com 465 ssl", "imap.gmx.com 993 ssl", "",
+          "allow POP3 and IMAP in the settings of the mailbox", false },
+        { "WEB.DE", "web.de", "web.de", "smtp.web.de 587 starttls", "imap.web.de 993 ssl", "",
+          "allow POP3 and IMAP in the settings of the mailbox", false },
+        { "T-Online", "t-online.de magenta.de", "t-online.de", "securesmtp.t-online.de 465 ssl", "secureimap.t-online.de 993 ssl", "",
+          "the password is the one for mail programs, set at https://account.idm.telekom.com", false },
+        { "IONOS", "online.de onlinehome.de sofortstart.de sofort-start.de go4more.de", "kundenserver.de ionos.com ionos.de ionos.co.uk ionos.fr ionos.es", "smtp.ionos.de 465 ssl", "imap.ionos.de 993 ssl", "", "", false },
+        { "Strato", "strato.de", "rzone.de", "smtp.strato.de 465 ssl", "imap.strato.de 993 ssl", "", "", false },
+        { "Posteo", "posteo.de posteo.net posteo.org posteo.eu posteo.at posteo.ch", "posteo.de", "posteo.de 465 ssl", "posteo.de 993 ssl", "", "", false },
+        { "mailbox.org", "mailbox.org", "mailbox.org", "smtp.mailbox.org 465 ssl", "imap.mailbox.org 993 ssl", "", "", false },
+        { "Freenet", "freenet.de", "freenet.de", "mx.freenet.de 465 ssl", "mx.freenet.de 993 ssl", "", "", false },
+        { "Arcor and Vodafone", "arcor.de vodafone.de vodafonemail.de", "", "smtp.vodafonemail.de 465 ssl", "imap.vodafonemail.de 993 ssl", "", "", false },
+        { "Fastmail", "fastmail.com fastmail.fm fastmail.net messagingengine.com", "messagingengine.com", "smtp.fastmail.com 465 ssl",
+          "imap.fastmail.com 993 ssl", "", APP_PASSWORD("https://app.fastmail.com/settings/security"), false },
+        { "Zoho", "zoho.com zohomail.com", "zoho.com", "smtp.zoho.com 465 ssl", "imap.zoho.com 993 ssl", "",
+          "allow IMAP in the settings of the mailbox, and make an app password where sign-in has two factors", false },
+        { "Zoho (EU)", "zoho.eu zohomail.eu", "zoho.eu", "smtp.zoho.eu 465 ssl", "imap.zoho.eu 993 ssl", "",
+          "allow IMAP in the settings of the mailbox, and make an app password where sign-in has two factors", false },
+        { "163", "163.com", "163.com netease.com", "smtp.163.com 465 ssl", "imap.163.com 993 ssl", "", "allow IMAP/SMTP in the mailbox; the password is its authorisation code", false },
+        { "126", "126.com", "126.com", "smtp.126.com 465 ssl", "imap.126.com 993 ssl", "", "allow IMAP/SMTP in the mailbox; the password is its authorisation code", false },
+        { "yeah.net", "yeah.net", "", "smtp.yeah.net 465 ssl", "imap.yeah.net 993 ssl", "", "allow IMAP/SMTP in the mailbox; the password is its authorisation code", false },
+        { "QQ", "qq.com foxmail.com vip.qq.com", "qq.com", "smtp.qq.com 465 ssl", "imap.qq.com 993 ssl", "", "allow IMAP/SMTP in the mailbox; the password is its authorisation code", false },
+        { "Aliyun", "aliyun.com", "mxhichina.com", "smtp.aliyun.com 465 ssl", "imap.aliyun.com 993 ssl", "", "", false },
+        { "Yandex", "yandex.com yandex.ru ya.ru yandex.kz yandex.by yandex.ua", "yandex.net yandex.ru", "smtp.yandex.com 465 ssl", "imap.yandex.com 993 ssl", "",
+          APP_PASSWORD("https://id.yandex.com/security/app-passwords"), false },
+        { "Mail.ru", "mail.ru inbox.ru list.ru bk.ru internet.ru", "mail.ru", "smtp.mail.ru 465 ssl", "imap.mail.ru 993 ssl", "",
+          APP_PASSWORD("https://account.mail.ru/user/2-step-auth/passwords"), false },
+        { "Rambler", "rambler.ru lenta.ru ro.ru", "rambler.ru", "smtp.rambler.ru 465 ssl", "imap.rambler.ru 993 ssl", "", "allow mail programs in the settings of the mailbox", false },
+        { "OVHcloud", "", "ovh.net ovh.ca", "ssl0.ovh.net 465 ssl", "ssl0.ovh.net 993 ssl", "", "", false },
+        { "Gandi", "gandi.net", "gandi.net", "mail.gandi.net 465 ssl", "mail.gandi.net 993 ssl", "", "", false },
+        { "Infomaniak", "ik.me ikmail.com infomaniak.com", "infomaniak.ch", "mail.infomaniak.com 465 ssl", "mail.infomaniak.com 993 ssl", "", "", false },
+        { "Migadu", "migadu.com", "migadu.com", "smtp.migadu.com 465 ssl", "imap.migadu.com 993 ssl", "", "", false },
+        { "Purelymail", "purelymail.com", "purelymail.com", "smtp.purelymail.com 465 ssl", "imap.purelymail.com 993 ssl", "", "", false },
+        { "Runbox", "runbox.com", "runbox.com", "mail.runbox.com 465 ssl", "mail.runbox.com 993 ssl", "", "", false },
+        { "mailfence", "mailfence.com", "mailfence.com", "smtp.mailfence.com 465 ssl", "imap.mailfence.com 993 ssl", "", "", false },
+        { "Proton (Bridge on this machine)", "proton.me protonmail.com protonmail.ch pm.me", "protonmail.ch", "127.0.0.1 1025 starttls", "127.0.0.1 1143 starttls", "",
+          "run Proton Mail Bridge here: the password is the Bridge's, and its certificate is accepted by: emailsecctl challenge list", false },
+        { "Orange", "orange.fr wanadoo.fr", "orange.fr", "smtp.orange.fr 465 ssl", "imap.orange.fr 993 ssl", "", "", false },
+        { "Free", "free.fr", "free.fr", "smtp.free.fr 465 ssl", "imap.free.fr 993 ssl", "", "allow authenticated SMTP in the mailbox", true },
+        { "La Poste", "laposte.net", "laposte.net", "smtp.laposte.net 465 ssl", "imap.laposte.net 993 ssl", "", "allow IMAP in the settings of the mailbox", false },
+        { "SFR", "sfr.fr neuf.fr", "sfr.fr", "smtp.sfr.fr 465 ssl", "imap.sfr.fr 993 ssl", "", "", false },
+        { "Libero", "libero.it", "libero.it", "smtp.libero.it 465 ssl", "imapmail.libero.it 993 ssl", "", "", false },
+        { "Aruba", "aruba.it", "aruba.it", "smtps.aruba.it 465 ssl", "imaps.aruba.it 993 ssl", "", "", false },
+        { "WP", "wp.pl", "wp.pl", "smtp.wp.pl 465 ssl", "imap.wp.pl 993 ssl", "", "allow mail programs in the settings of the mailbox", true },
+        { "Seznam", "seznam.cz email.cz post.cz", "seznam.cz", "smtp.seznam.cz 465 ssl", "imap.seznam.cz 993 ssl", "", "", false },
+        { "Comcast", "comcast.net xfinity.com", "comcast.net", "smtp.comcast.net 465 ssl", "imap.comcast.net 993 ssl", "", "allow third-party programs in the settings of the mailbox", false },
+        { "Amazon SES", "", "amazonaws.com", "", "", "", "sending: hostname=email-smtp.REGION.amazonaws.com, and the SMTP credentials of SES as account and password", false },
+};
+/* clang-format on */
+
+/* ---- looked up ---- */
 
 enum { ANSWER_MOST = 16 * KIB, RECORDS_MOST = 100 };
 
@@ -86,7 +157,7 @@ static void take_provider(const struct provider *provider, const char *address, 
 
 bool servers_by_table(const char *address, struct servers *out)
 {
-        for (size_t i = 0; i < provider_count; i++)
+        for (size_t i = 0; i < count_of(providers); i++)
                 if (has_word(providers[i].domains, domain_of(address), false)) {
                         take_provider(&providers[i], address,
                                       text_of("the table of providers: %s", providers[i].name), out);
@@ -234,7 +305,7 @@ bool servers_by_mx(const char *address, struct servers *out)
 
         if (!domain || !ask_dns(domain, ns_t_mx, &host, &port))
                 return false;
-        for (size_t i = 0; i < provider_count; i++)
+        for (size_t i = 0; i < count_of(providers); i++)
                 if (has_word(providers[i].exchangers, host, true)) {
                         take_provider(&providers[i], address,
                                       text_of("the MX record of %s, %s: %s", domain, host, providers[i].name),

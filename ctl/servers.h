@@ -28,8 +28,6 @@ struct provider {
         const char *left;        /* what a person has to do there; "" nothing */
         bool user_is_local;      /* it wants the part before the @ */
 };
-extern const struct provider providers[];
-extern const size_t provider_count;
 
 struct servers {
         struct mail_server outgoing, incoming;

@@ -6,7 +6,6 @@
 #include "ctl/status_view.h"
 
 #include "common/printable.h"
-#include "ctl/alike.h"
 #include "ctl/show.h"
 
 #define MOST_LISTED  12 /* accounts that work and have a line each; of more only the names */

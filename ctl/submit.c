@@ -12,7 +12,6 @@
 #include "ctl/call.h"
 #include "ctl/draft.h"
 #include "ctl/encode.h"
-#include "ctl/mend.h"
 #include "ctl/part_load.h"
 #include "ctl/show.h"
 #include "ctl/term.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options of a run looked up, and failures told: a sentence, then what to do. */
+/* A run of the tool: its options looked up, its words in turn, failures told: a sentence, then what to do. */
 #include "ctl/tool.h"
 
 #include "common/printable.h"
@@ -106,4 +106,26 @@ int tell_usage(const struct tool *tool, const char *format, ...)
         else
                 fputs("  what to do: emailsecctl --help\n", stderr);
         return EXIT_USAGE;
+}
+
+/* ---- one command for several names ---- */
+
+int each_word(struct tool *tool, each_run *run)
+{
+        scoped(scoped_json) json_t *all = json_array();
+        int status = EXIT_DONE;
+        for (size_t i = 0; i < tool->word_count; i++) {
+                json_t *one = NULL;
+                int its = run(tool, tool->words[i], &one);
+                if (one)
+                        (void)json_array_append_new(all, one);
+                status = status ? status : its;
+                if (its == EXIT_NO_DAEMON)
+                        break;
+        }
+        if (tool->json && tool->word_count > 1)
+                show_json(all);
+        else if (tool->json && json_array_size(all))
+                show_json(json_array_get(all, 0));
+        return status;
 }

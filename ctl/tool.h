@@ -75,3 +75,13 @@ int tell_cause(const struct cause *cause);
 int tell_causes(const struct causes *causes);
 /* A sentence of the tool's own about its command line; gives EXIT_USAGE. */
 int tell_usage(const struct tool *tool, const char *format, ...) printf_like(2, 3);
+
+/* ---- commands that take several names or ids: one answer in JSON, one exit status ---- */
+
+/* Does it for one word; what it shows as JSON goes to *out (owned by the caller) where the tool has --json.
+ */
+typedef int each_run(struct tool *tool, const char *word, json_t **out);
+
+/* Does it for every word of the command line, also behind one that failed, but not behind a daemon that is
+ * gone. JSON is that of the only word, or an array of all. Exit status: the first that is not 0. */
+int each_word(struct tool *tool, each_run *run) must_use;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Which received messages are meant: --from, --subject, --since, --before, --unseen. */
+/* Received messages as a person asks for them: which are meant, and what is attached to one, as files. */
 #pragma once
 
+#include "common/buf.h"
+#include "common/cause.h"
 #include "ctl/commands.h"
 
+#include <jansson.h>
 #include <time.h>
+
+/* ---- which are meant: --from, --subject, --since, --before, --unseen ---- */
 
 /* The options, for the table of commands. */
 #define OPTIONS_INBOX_FILTER \
@@ -32,3 +37,16 @@ bool inbox_filter_ends(const struct inbox_filter *filter, const json_t *message)
 
 /* A field of a received message, its encoded words decoded; the caller frees. */
 char *inbox_field_words(const json_t *value) must_use;
+
+/* ---- what is attached to one, as files ---- */
+
+/* Their names come from whoever sent it: only the last part of one is used, without what could do harm in a
+ * shell or on a screen, and nothing that is there is ever written over. `lf`: LF stands for CRLF in the bytes
+ * of the message (common/line_ends.h). `folder` NULL: the present one. What was saved is added to `saved`
+ * ({name, path, type, size}), also before a failure. 0, or -1. */
+int attachments_save(const struct buf *message, bool lf, const char *folder, json_t *saved,
+                     struct cause *cause) must_use;
+
+/* The name of a file for an attachment that calls itself `name` (NULL: not at all), the number-th of its
+ * message. */
+char *attachment_file_name(const char *name, size_t number) must_use;
