@@ -31,3 +31,12 @@ bool field_has_addresses(const char *name, size_t len);
  * there are none, or when all of it would be larger than LIMIT_HEADER. The caller frees. */
 char *mailboxes_replace(const char *value, char *(*other)(void *ctx, const char *address), void *ctx)
         must_use;
+
+/* ---- lists of senders: addresses and domains ("example.com" or "@example.com"), parted by commas ---- */
+
+/* The items without blanks around them and each once, domains as host_normal() gives them. NULL with the
+ * first that is neither. The caller frees. */
+char *sender_list_normal(const char *text, struct cause *cause) must_use;
+/* How an address with its domain in A-labels stands in such a list: 2 by itself, 1 by its domain, 0 not at
+ * all. */
+int sender_list_has(const char *list, const char *address);

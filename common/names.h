@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Names that people and files use: accounts, hosts, addresses, ids, fingerprints: checked, parsed, printed.
- */
+/* Names that people and files use: accounts, folders, hosts, addresses, ids, fingerprints: checked, parsed,
+ * printed. */
 #pragma once
 
 #include "common/cause.h"
+#include "common/cleanup.h"
 
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,63} */
 bool account_name_valid(const char *name);
@@ -59,3 +60,11 @@ struct nearest {
         unsigned distance;
 };
 void nearest_offer(struct nearest *nearest, const char *wanted, const char *candidate);
+
+/* ---- IMAP folders as people write them: UTF-8, several parted by commas ---- */
+
+/* INBOX in any case is one mailbox (RFC 9051 section 5.1): its one name, or `name`. */
+const char *folder_name_normal(const char *name);
+/* The names of a list, without blanks around them and each once, parted by commas again; how many in
+ * *out_count. The caller frees. */
+char *folder_names_normal(const char *text, size_t *out_count) must_use;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of properties: defaults, taking them from JSON, giving them as JSON. Each value is looked at alone.
  */
-#include "common/folder_names.h"
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/mailboxes.h"
 #include "common/names.h"
 #include "common/properties.h"
-#include "common/sender_list.h"
 #include "common/times.h"
 
 #include <ctype.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager (sd_notify): readiness, reloads, the end, the status line, the watchdog. Without one
- * all of this does nothing. Needs the loop.
+ * The service manager. What is told to it (sd_notify): readiness, reloads, the end, the status line, the
+ * watchdog; it needs the loop. And the sockets that it passed on. Without a service manager all of this does
+ * nothing.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct manager_user {
@@ -26,3 +28,15 @@ void manager_tell_ending(void);
 void manager_tell_refused(const char *why);
 /* The line is other than before. Changes are gathered for a moment. Nothing while it is not open. */
 void manager_status_changed(void);
+
+/* ---- sockets that it passed on (sd_listen_fds(3)) ---- */
+
+/* Taken note of once, at start; each is then taken by the part of the daemon that it is for, and those that
+ * nobody takes are closed. */
+/* Takes the next one that is a listening stream socket, Unix or of the internet; -1: there is none left.
+ * *name: as FileDescriptorName= has it; valid until listen_fds_close(). The caller owns the descriptor, which
+ * does not block. */
+enum listen_fds_kind { LISTEN_FDS_UNIX, LISTEN_FDS_INTERNET };
+int listen_fds_take(enum listen_fds_kind kind, const char **name);
+/* Closes what nobody took. How many that were. */
+unsigned listen_fds_close(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters of the station's work; see work_counts.h. */
+/* Counters of the station's work and of its submission listener; see work_counts.h. */
 #include "daemon/work_counts.h"
 
 enum { EXACT_MS = 16, EXACT_BITS = 4, PARTS = 8, PART_BITS = 3 };
@@ -28,4 +28,19 @@ uint32_t work_handshake_ms(unsigned handshake_class)
         unsigned power = EXACT_BITS + (handshake_class - EXACT_MS) / PARTS;
         unsigned part = (handshake_class - EXACT_MS) % PARTS, width = 1u << (power - PART_BITS);
         return (PARTS + part) * width + width / 2;
+}
+
+/* ---- the submission listener ---- */
+
+struct submission_counts submission_counts;
+
+const char *submission_refusal_name(enum submission_refusal refusal)
+{
+        static const char *const names[SUBMISSION_REFUSALS] = {
+                [REFUSED_PERMISSION] = "permission", [REFUSED_BUSY] = "busy",
+                [REFUSED_PROTOCOL] = "protocol",     [REFUSED_SIGNIN] = "signin",
+                [REFUSED_MESSAGE] = "message",       [REFUSED_SLOW] = "slow",
+        };
+
+        return names[refusal];
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What server.c (lines, answers), reply.c (what is said), command.c (the table of commands), envelope.c (MAIL
- * and RCPT), content.c (DATA and BDAT) and signing_in.c (AUTH) share; nobody else includes this. */
+/* What server.c (lines, answers), reply.c (what is said), command.c (the table of commands, AUTH), envelope.c
+ * (MAIL and RCPT) and content.c (DATA and BDAT) share; nobody else includes this. */
 #pragma once
 
 #include "common/esmtp/server.h"
@@ -86,6 +86,9 @@ void esmtp_say_answer(struct esmtp *esmtp, const struct esmtp_answer *answer);
 
 /* ---- command.c ---- */
 void esmtp_command(struct esmtp *esmtp, char *line);
+void esmtp_on_auth(struct esmtp *esmtp, char *rest);
+void esmtp_signin_line(struct esmtp *esmtp, const char *line);
+void esmtp_signin_over(struct esmtp *esmtp);
 
 /* ---- envelope.c ---- */
 void esmtp_on_mail(struct esmtp *esmtp, char *rest);
@@ -99,8 +102,3 @@ size_t esmtp_take_data(struct esmtp *esmtp, const uint8_t *bytes, size_t len);
 size_t esmtp_take_chunk(struct esmtp *esmtp, const uint8_t *bytes, size_t len);
 /* ESMTP_DATA was answered. */
 void esmtp_begin_message(struct esmtp *esmtp, const struct esmtp_answer *answer);
-
-/* ---- signing_in.c ---- */
-void esmtp_on_auth(struct esmtp *esmtp, char *rest);
-void esmtp_signin_line(struct esmtp *esmtp, const char *line);
-void esmtp_signin_over(struct esmtp *esmtp);

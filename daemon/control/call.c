@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* One call: what it asks, and its answers; see client.h. */
-#include "daemon/control/audit.h"
+/* One call: what it asks, what of it is in the trail, and its answers, at once or in pieces; see call.h. */
+#include "daemon/control/call.h"
+
+#include "common/limits.h"
+#include "common/times.h"
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
+
+#include <stdio.h>
 
 #define VARLINK "org.varlink.service."
 
@@ -42,6 +47,38 @@ void call_on_cancel(struct call *call, void (*cancel)(void *work), void *work)
 {
         call->cancel = cancel;
         call->work = work;
+}
+
+/* ---- its part in the audit trail ---- */
+
+const struct actor *call_doer(const struct call *call)
+{
+        return &call->actor;
+}
+
+const char *call_actor(const struct call *call)
+{
+        return call->actor.who;
+}
+
+void audit(struct call *call, const struct trail *trail)
+{
+        call->audited = true;
+        audit_trail_record(&call->actor, trail);
+}
+
+void audit_nothing(struct call *call)
+{
+        call->audited = true;
+}
+
+/* The call of a changing method succeeds. */
+static void audit_answered(struct call *call)
+{
+        if (!(call->method->flags & METHOD_CHANGES) || call->audited)
+                return;
+        scoped(scoped_free) char *object = text_of("method %s", call->method->name);
+        audit(call, &(struct trail){ .action = TRAIL_OTHER, .object = object });
 }
 
 /* ---- answers ---- */
@@ -152,4 +189,100 @@ bool call_read(struct call *call)
                 call_fail_problems(call, &problems);
         causes_free(&problems);
         return good;
+}
+
+/* ---- a reply in pieces over several turns ---- */
+
+enum {
+        PIECE_US = 4000,   /* of a turn that are written on end */
+        NEXT_PIECE_MS = 1, /* a timer that is due now may fire again within this turn */
+};
+
+struct long_reply {
+        struct call *call;
+        const struct long_reply_user *user;
+        void *work;
+        struct timer *timer;
+        struct json_writer out;
+};
+
+static void long_reply_free(struct long_reply *reply)
+{
+        reply->user->end(reply->work);
+        timer_free(reply->timer);
+        free(reply);
+}
+
+static void long_reply_cancelled(void *work)
+{
+        long_reply_free(work);
+}
+
+/* False: that was all of it. */
+static bool write_some(struct long_reply *reply, const struct client *client)
+{
+        int64_t until = time_monotonic_us() + PIECE_US;
+        bool more = true;
+
+        while (more && !reply->out.failed && client->out.len < LIMIT_CLIENT_UNREAD &&
+               time_monotonic_us() < until)
+                more = reply->user->next(reply->work, &reply->out);
+        return more;
+}
+
+static void finish(struct long_reply *reply)
+{
+        struct call *call = reply->call;
+
+        json_write(&reply->out, "}");
+        if (buf_append(&call->client->out, "", 1) < 0) /* without its end it is no frame */
+                client_end(call->client);
+        long_reply_free(reply);
+        audit_answered(call);
+        call_end(call, NULL, -1);
+}
+
+static void write_on(void *ctx)
+{
+        struct long_reply *reply = ctx;
+        struct client *client = reply->call->client;
+        bool own_turn = !client->handling, more = true;
+
+        if (client->ending)
+                return;
+        if (share_has_time(client->share)) {
+                if (own_turn)
+                        share_start(client->share);
+                more = write_some(reply, client);
+                if (own_turn)
+                        share_stop(client->share);
+        }
+        if (reply->out.failed) {
+                client_end(client);
+        } else if (!more) {
+                finish(reply);
+        } else {
+                if (own_turn)
+                        client_flush(client);
+                if (client->out.len < LIMIT_CLIENT_UNREAD) /* else once it has read some of it */
+                        timer_set(reply->timer, NEXT_PIECE_MS);
+        }
+}
+
+void call_reply_long(struct call *call, const struct long_reply_user *user, void *work)
+{
+        if (!call->client || call->oneway) {
+                user->end(work);
+                call_reply(call, NULL);
+                return;
+        }
+        struct long_reply *reply = new_object(struct long_reply);
+        *reply = (struct long_reply){
+                .call = call, .user = user, .work = work, .out = { .to = &call->client->out }
+        };
+        reply->timer = timer_new(write_on, reply);
+        call_on_cancel(call, long_reply_cancelled, reply);
+        call->go_on = write_on;
+        json_write(&reply->out, "{\"parameters\":");
+        write_on(reply);
 }

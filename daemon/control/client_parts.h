@@ -7,7 +7,7 @@
 #include "common/limits.h"
 #include "daemon/control/budget.h"
 #include "daemon/control/client.h"
-#include "daemon/control/parameters.h"
+#include "daemon/control/methods.h"
 #include "daemon/control/usernames.h"
 #include "daemon/handle.h"
 #include "daemon/loop.h"

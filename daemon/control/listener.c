@@ -3,12 +3,13 @@
 #include "daemon/control/listener.h"
 
 #include "common/frame.h"
+#include "common/json_fields.h"
 #include "common/times.h"
 #include "daemon/control/budget.h"
 #include "daemon/control/client.h"
 #include "daemon/journal.h"
-#include "daemon/listen_fds.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Socket methods about events: Monitor, and the named subscribers of received mail. */
 #include "common/names.h"
-#include "daemon/control/audit.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/events.h"
 #include "daemon/incoming/subscribers.h"

@@ -3,7 +3,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
-#include "daemon/control/audit.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/loop.h"

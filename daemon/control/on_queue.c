@@ -2,7 +2,7 @@
 /* Socket methods about the queue. */
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
-#include "daemon/control/audit.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/events.h"
 #include "daemon/journal.h"

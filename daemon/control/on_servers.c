@@ -6,7 +6,7 @@
  */
 #include "common/names.h"
 #include "daemon/accounts/accounts.h"
-#include "daemon/control/audit.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/control/steps.h"
 #include "daemon/incoming/folder_listing.h"

@@ -2,8 +2,7 @@
 /* Socket methods about the station: status, audit, metrics, history, reload; what it can be told; its
  * backup, whose archive goes to the client's descriptor. */
 #include "common/properties.h"
-#include "daemon/control/audit.h"
-#include "daemon/control/long_reply.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
 #include "daemon/local_names.h"

@@ -2,7 +2,7 @@
 /* Socket methods about trust: the Allowed Hosts, the anchors of the trust stores, what servers showed. */
 #include "common/limits.h"
 #include "common/times.h"
-#include "daemon/control/audit.h"
+#include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/events.h"
 #include "daemon/session/server_certificates.h"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "daemon/accounts/account.h"
-#include "daemon/control/client.h"
+#include "daemon/control/call.h"
 
 /* Who follows it: the context that `steps_told` and `steps_over` are given. */
 struct steps;

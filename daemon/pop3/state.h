@@ -5,7 +5,7 @@
 #include "common/limits.h"
 #include "daemon/pop3/session.h"
 #include "daemon/pop3/unstuff.h"
-#include "daemon/sasl/line_signin.h"
+#include "daemon/sasl/ways.h"
 #include "daemon/wire/server_words.h"
 
 enum pop3_step {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What mechanism.c shares with the two kinds of exchange below it: those of GNU SASL
- * (gsasl.c) and the two OAuth ones that are ours (oauth.c). Raw bytes on this side.
+ * (gsasl.c) and those that are ours (own_exchanges.c). Raw bytes on this side.
  */
 #pragma once
 

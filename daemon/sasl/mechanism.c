@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of mechanisms, strongest first; the choice among them; and base64, rounds and
- * bounds around an exchange. The exchanges themselves are in gsasl.c and oauth.c.
+ * bounds around an exchange. The exchanges themselves are in gsasl.c and own_exchanges.c.
  *
  * What must hold whatever a server offers: a mechanism that shows the password goes inside TLS alone, unless
  * allowPlaintextAuthentication says otherwise; an offer that has become weaker than what this server proved

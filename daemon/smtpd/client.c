@@ -4,7 +4,7 @@
 #include "daemon/journal.h"
 #include "daemon/settings.h"
 #include "daemon/smtpd/client_parts.h"
-#include "daemon/smtpd/notices.h"
+#include "daemon/smtpd/slots.h"
 #include "daemon/tls/channel.h"
 
 #include <unistd.h>

@@ -2,7 +2,7 @@
 /* How a client's session ends: its last words, and how all end at the end. Whatever ends one marks it; it is
  * freed on the loop's next turn. */
 #include "daemon/smtpd/client_parts.h"
-#include "daemon/smtpd/notices.h"
+#include "daemon/smtpd/slots.h"
 
 #include <unistd.h>
 

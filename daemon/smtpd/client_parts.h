@@ -9,8 +9,8 @@
 #include "daemon/smtpd/client.h"
 #include "daemon/smtpd/slots.h"
 #include "daemon/smtpd/spool.h"
-#include "daemon/submission_counts.h"
 #include "daemon/wire/connection.h"
+#include "daemon/work_counts.h"
 
 #include <stdio.h>
 

@@ -10,8 +10,8 @@
 #include "daemon/outgoing/submit.h"
 #include "daemon/settings.h"
 #include "daemon/smtpd/client_parts.h"
-#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
+#include "daemon/smtpd/slots.h"
 
 #include <strings.h>
 #include <unistd.h>

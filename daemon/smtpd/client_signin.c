@@ -8,7 +8,7 @@
 #include "daemon/accounts/devices.h"
 #include "daemon/journal.h"
 #include "daemon/smtpd/client_parts.h"
-#include "daemon/smtpd/notices.h"
+#include "daemon/smtpd/slots.h"
 
 /* More checks than that are put off (454): strangers cannot fill memory with passwords to be hashed. */
 enum { THREADS = 2, FAILURES_OF_SESSION = 3, CHECKS_UNDER_WAY = 64 };

@@ -3,14 +3,14 @@
 #include "daemon/smtpd/listener.h"
 
 #include "daemon/journal.h"
-#include "daemon/listen_fds.h"
 #include "daemon/loop.h"
+#include "daemon/manager.h"
 #include "daemon/smtpd/client.h"
-#include "daemon/smtpd/notices.h"
 #include "daemon/smtpd/peer_uid.h"
+#include "daemon/smtpd/slots.h"
 #include "daemon/smtpd/spool.h"
-#include "daemon/submission_counts.h"
 #include "daemon/tls/keys.h"
+#include "daemon/work_counts.h"
 
 #include <errno.h>
 #include <fcntl.h>

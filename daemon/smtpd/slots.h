@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "common/cleanup.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -36,3 +38,9 @@ void smtpd_slot_address(struct smtpd_slot *slot, const struct sockaddr_storage *
 int64_t smtpd_slot_failed(const struct smtpd_slot *slot);
 /* So many of its address were wrong that no more are looked at for a while. */
 bool smtpd_slot_is_barred(const struct smtpd_slot *slot);
+
+/* ---- what is said in the journal about clients: a few lines a minute; beyond that they are counted ---- */
+
+void notices_open(void);
+void notices_close(void);
+void notices_tell(const char *format, ...) printf_like(1, 2);
