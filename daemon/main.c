@@ -33,7 +33,8 @@
 #include <unistd.h>
 
 enum {
-        END_MS = 3500 /* sessions have this long to end in order; the whole end takes under 5 s */
+        END_MS = 3500, /* sessions have this long to end in order; the whole end takes under 5 s */
+        WAIT_MS = 1000 /* between looks for room to begin */
 };
 
 static struct {
@@ -250,6 +251,68 @@ static int64_t stuck_for(void)
         return store > spools ? store : spools;
 }
 
+/* ---- a start on a full disk ---- */
+
+static bool ended_early; /* while it waited */
+
+static void on_early_end(unused_arg void *ctx, unused_arg int number)
+{
+        ended_early = true;
+        loop_end();
+}
+
+static void on_early_hangup(unused_arg void *ctx, unused_arg int number)
+{
+        loop_end(); /* it may have been mended */
+}
+
+static void look_again(unused_arg void *ctx)
+{
+        loop_end();
+}
+
+/* What it takes to begin is lacking: who comes is told so, until there may be room. -1: nobody can be told.
+ */
+static int wait_for_room(const struct cause *why, struct cause *cause)
+{
+        if (listener_stand_in(me.settings.control_socket, why, cause) < 0)
+                return -1;
+        manager_tell_waiting(why->text);
+        struct timer *timer = timer_new(look_again, NULL);
+        timer_set(timer, WAIT_MS);
+        loop_run();
+        timer_free(timer);
+        return 0;
+}
+
+/* 0, or -1 with a cause; or ended_early. */
+static int begin(struct cause *cause)
+{
+        struct cause why = { 0 };
+        bool told = false;
+
+        loop_on_signal(SIGTERM, on_early_end, NULL);
+        loop_on_signal(SIGINT, on_early_end, NULL);
+        loop_on_signal(SIGHUP, on_early_hangup, NULL);
+        while (service_open(&me.settings, &why) < 0) {
+                struct subject subject = { .cause = &why };
+                if (!store_lacks_room(me.settings.state_directory, &why)) {
+                        *cause = why;
+                        return -1;
+                }
+                if (!told)
+                        log_about(&subject, LOG_ERR, MSG_DISK_FAULT,
+                                  "nothing is served yet, for want of room: %s", why.text);
+                told = true;
+                if (wait_for_room(&why, cause) < 0)
+                        return -1;
+                if (ended_early)
+                        return 0;
+                cause_clear(&why);
+        }
+        return 0;
+}
+
 static int serve(void)
 {
         struct cause cause = { 0 };
@@ -259,9 +322,12 @@ static int serve(void)
         if (loop_open(&cause) < 0)
                 return refuse(&cause, EXIT_FAILURE);
         permit_open(&me.settings);
-        if (service_open(&me.settings, &cause) < 0) {
+        if (begin(&cause) < 0 || ended_early) {
+                int status = ended_early ? EXIT_SUCCESS
+                                         : refuse(&cause, store_lost_database() ? EX_DATAERR : EXIT_FAILURE);
+                listener_close();
                 loop_close();
-                return refuse(&cause, store_lost_database() ? EX_DATAERR : EXIT_FAILURE);
+                return status;
         }
         methods_on_reload(reload);
         if (listener_open(me.settings.control_socket, &cause) < 0) {

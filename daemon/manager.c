@@ -178,6 +178,13 @@ void manager_tell_refused(const char *why)
         (void)sd_notify(0, text);
 }
 
+void manager_tell_waiting(const char *why)
+{
+        scoped(scoped_free) char *text = text_of("READY=1\nWATCHDOG=1\nSTATUS=waits for room: %s", why);
+
+        (void)sd_notify(0, text);
+}
+
 void manager_open(const struct manager_user *user)
 {
         me.user = *user;

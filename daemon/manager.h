@@ -26,6 +26,8 @@ void manager_tell_reloading(void);
 void manager_tell_ending(void);
 /* It does not start; before manager_open(). */
 void manager_tell_refused(const char *why);
+/* READY=1, and it waits before it begins; again within a second, before manager_open(). */
+void manager_tell_waiting(const char *why);
 /* The line is other than before. Changes are gathered for a moment. Nothing while it is not open. */
 void manager_status_changed(void);
 

@@ -35,6 +35,7 @@ static struct {
         int refused[REFUSED]; /* the oldest at `oldest`; 0: none */
         size_t oldest;
         struct timer *over; /* of the refused ones */
+        struct buf instead; /* of any service: told to each */
         struct buf refusal; /* said last, */
         bool refusal_to_all;
         uid_t refusal_to; /* to this one, or to all */
@@ -83,17 +84,12 @@ static const struct buf *refusal(bool all, uid_t uid)
         return &listener.refusal;
 }
 
-static void refuse(int fd, struct share *share, uid_t uid)
+/* False: it could not be told. */
+static bool turn_off(int fd, const struct buf *words)
 {
-        bool all = share_whole_is_out(share, BUDGET_CONNECTIONS, 1);
-        const struct buf *words = refusal(all, uid);
-        bool told = send(fd, buf_bytes(words), words->len, MSG_NOSIGNAL) == (ssize_t)words->len;
-
-        share_notice(share, "there are too many control connections%s: one of uid %u was refused%s",
-                     all ? "" : " of one user", uid, told ? "" : " and could not be told");
-        if (!told) {
+        if (send(fd, buf_bytes(words), words->len, MSG_NOSIGNAL) != (ssize_t)words->len) {
                 (void)close(fd);
-                return;
+                return false;
         }
         (void)shutdown(fd, SHUT_WR);
         if (listener.refused[listener.oldest])
@@ -101,6 +97,16 @@ static void refuse(int fd, struct share *share, uid_t uid)
         listener.refused[listener.oldest] = fd;
         listener.oldest = (listener.oldest + 1) % REFUSED;
         timer_set(listener.over, REFUSED_MS);
+        return true;
+}
+
+static void refuse(int fd, struct share *share, uid_t uid)
+{
+        bool all = share_whole_is_out(share, BUDGET_CONNECTIONS, 1);
+        bool told = turn_off(fd, refusal(all, uid));
+
+        share_notice(share, "there are too many control connections%s: one of uid %u was refused%s",
+                     all ? "" : " of one user", uid, told ? "" : " and could not be told");
 }
 
 /* ---- accepting ---- */
@@ -118,6 +124,10 @@ static void take_in(int fd)
         struct cause cause = { 0 };
         struct peer peer;
 
+        if (listener.instead.len) {
+                (void)turn_off(fd, &listener.instead);
+                return;
+        }
         if (has_left(fd) || peer_of_socket(fd, &peer, &cause) < 0) {
                 (void)close(fd);
                 return;
@@ -232,8 +242,10 @@ static bool take_passed_socket(void)
         return listener.fd >= 0;
 }
 
-int listener_open(const char *path, struct cause *cause)
+static int listen_there(const char *path, struct cause *cause)
 {
+        if (listener.fd >= 0)
+                return 0;
         if (!take_passed_socket() && make_socket(path, cause) < 0)
                 return -1;
         listener.reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -241,6 +253,22 @@ int listener_open(const char *path, struct cause *cause)
         listener.over = timer_new(end_refused, NULL);
         listener.watch = watch_new(listener.fd, ready, NULL);
         watch_for(listener.watch, WATCH_READ);
+        return 0;
+}
+
+int listener_open(const char *path, struct cause *cause)
+{
+        buf_free(&listener.instead);
+        return listen_there(path, cause);
+}
+
+int listener_stand_in(const char *path, const struct cause *why, struct cause *cause)
+{
+        if (listen_there(path, cause) < 0)
+                return -1;
+        buf_free(&listener.instead);
+        buf_init(&listener.instead, 4 * KIB);
+        put_error(&listener.instead, "io.emailsec.EmailService.Storage", why);
         return 0;
 }
 
@@ -290,6 +318,7 @@ void listener_close(void)
         timer_free(take(listener.pause));
         timer_free(take(listener.over));
         end_refused(NULL);
+        buf_free(&listener.instead);
         buf_free(&listener.refusal);
         close_fd(&listener.fd);
         close_fd(&listener.reserve);

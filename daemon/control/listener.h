@@ -11,6 +11,9 @@
  * one is replaced, any other file is left and an error. Mode 0666: who may do what is decided by SO_PEERCRED.
  */
 int listener_open(const char *path, struct cause *cause) must_use;
+/* The same while nothing can be served yet: who comes is told the cause, until listener_open(). May be called
+ * again. */
+int listener_stand_in(const char *path, const struct cause *why, struct cause *cause) must_use;
 /* The daemon does not start: those who wait at a socket that was passed on are told so and let go. Without a
  * loop. */
 void listener_turn_away(void);

@@ -392,12 +392,12 @@ void reserve_open(const char *directory)
         database_log_is(reserve.place.log);
 }
 
-bool reserve_disk_full(void)
+bool reserve_disk_full(const char *directory)
 {
         struct statvfs disk;
 
-        return statvfs(reserve.directory, &disk) == 0 && ((uint64_t)disk.f_bavail * disk.f_frsize < FULL ||
-                                                          (disk.f_files && disk.f_favail < FILES_LEAST));
+        return statvfs(directory, &disk) == 0 && ((uint64_t)disk.f_bavail * disk.f_frsize < FULL ||
+                                                  (disk.f_files && disk.f_favail < FILES_LEAST));
 }
 
 /* After the threads. */

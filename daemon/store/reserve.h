@@ -50,6 +50,6 @@ int reserve_allows(bool urgent, uint64_t size, struct cause *cause) must_use;
 /* Writer thread or before the loop, when the disk was full: whether there was place to let go. */
 bool reserve_let_go(void);
 /* Before the loop: whether the disk has next to nothing left. */
-bool reserve_disk_full(void);
+bool reserve_disk_full(const char *directory);
 /* Any thread: whether the place is not held, so that commits should be small. */
 bool reserve_is_let_go(void);

@@ -85,8 +85,9 @@ static int take_lock(const char *directory, struct cause *cause)
                 int error = errno;
                 (void)cause_errno(cause, error, "the state folder %s cannot be written (%s)", directory,
                                   path);
-                cause_remedy(cause,
-                             "it must belong to the user that emailsecd runs as, and its disk be writable");
+                if (error != ENOSPC && error != EDQUOT)
+                        cause_remedy(cause, "it must belong to the user that emailsecd runs as, and its disk "
+                                            "be writable");
                 return -1;
         }
         if (fcntl(store.lock, F_OFD_SETLK, &whole) < 0) {
@@ -98,7 +99,7 @@ static int take_lock(const char *directory, struct cause *cause)
                 return -1;
         int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
         if (ftruncate(store.lock, 0) < 0 || disk_write(store.lock, pid, (size_t)len) < 0)
-                return cause_errno(cause, errno, "cannot write %s", path);
+                errno = 0; /* a full disk: the pid is for people, the lock holds without */
         return 0;
 }
 
@@ -271,6 +272,11 @@ static int open_or_close(const char *directory, struct cause *cause)
         return -1;
 }
 
+bool store_lacks_room(const char *state_directory, const struct cause *cause)
+{
+        return cause->code == CAUSE_STORAGE && reserve_disk_full(state_directory);
+}
+
 int store_open(const char *state_directory, struct cause *cause)
 {
         jobs_set_closing(false);
@@ -278,7 +284,8 @@ int store_open(const char *state_directory, struct cause *cause)
                 return -1;
         reserve_open(state_directory);
         if (open_or_close(state_directory, cause) < 0 &&
-            (!reserve_disk_full() || !reserve_let_go() || open_or_close(state_directory, cause) < 0)) {
+            (!reserve_disk_full(state_directory) || !reserve_let_go() ||
+             open_or_close(state_directory, cause) < 0)) {
                 reserve_close();
                 return -1;
         }

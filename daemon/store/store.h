@@ -18,6 +18,8 @@
  * CAUSE_STATE naming the first's pid), brings the schema up to date, reads counters. Runs
  * before the loop, may block. */
 int store_open(const char *state_directory, struct cause *cause) must_use;
+/* Whether that, or what follows it at the start, failed for want of room: it may do later. */
+bool store_lacks_room(const char *state_directory, const struct cause *cause);
 /* Before store_open: a database that is missing or empty beside accounts is begun anew; else that is refused.
  */
 void store_accept_new(void);

@@ -273,7 +273,7 @@ static int run_in_reserve(struct database *db, struct batch *batch)
 static bool is_sound(struct cause *cause)
 {
         if (store_make_sound(cause) < 0 &&
-            !(reserve_disk_full() && reserve_let_go() && store_make_sound(cause) == 0))
+            !(reserve_disk_full(store_directory()) && reserve_let_go() && store_make_sound(cause) == 0))
                 return false;
         return database_in_place(writer.db, cause) == 0;
 }

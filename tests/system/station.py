@@ -201,8 +201,8 @@ class Station:
     def environment(self):
         return clean_environment(NOTIFY_SOCKET=self.notify.path, **self.extra_environment)
 
-    def start(self):
-        """Starts it and waits for READY=1."""
+    def launch(self):
+        """Starts it and waits for READY=1, whether it serves or waits for room."""
         self.notify.forget()
         self.process = subprocess.Popen(users.MORTAL + self.command(), env=self.environment(), cwd="/", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"),
@@ -211,6 +211,9 @@ class Station:
             self.notify.wait("READY=1", self.process)
         except AssertionError as error:
             raise AssertionError(f"emailsecd does not start: {error}\n{self.log()[-4000:]}") from None
+
+    def start(self):
+        self.launch()
         self.monitor = Monitor(self.socket)
         return self
 

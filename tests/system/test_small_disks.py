@@ -156,6 +156,29 @@ def test_a_disk_without_inodes(new_station, sink, new_box):
         until(lambda: len(station.inbox("in")) > 50, 30)
 
 
+@pytest.mark.parametrize("before", (False, True), ids=("never started", "started before"))
+def test_a_start_on_a_full_disk_waits_for_room(new_station, sink, before):
+    """Without what it takes to open the database, nor a place that is held: who comes is told, and it begins by itself."""
+    station = new_station()
+    with small_disk.mounted(station, 8):
+        if before:
+            station.start()
+            outgoing(station, sink)
+            station.stop()
+            os.unlink(os.path.join(station.state, "reserve"))
+        filler = small_disk.fill(station)
+        station.launch()
+        for _ in range(2):
+            said = station.ctl("status", code=1)
+            assert "what to do: make room" in said.err, said
+        assert station.running() and "nothing is served yet, for want of room" in station.log()
+        station.stop()
+        station.launch()
+        os.unlink(filler)
+        until(lambda: station.ctl("status", code=None).code == 0, 20, station.log)
+        assert ("a" in station.ctl("account", "list").out) == before
+
+
 def test_over_quota_is_full(interposed, sink):
     """What a quota refuses is not what ENOSPC says; the place that is held is let go for it all the same."""
     station = interposed.station.start()
