@@ -219,13 +219,19 @@ static void add_item(const char *item, json_t *into, struct causes *bad)
                 tell_bad(bad, item, address ? &cause : NULL);
 }
 
+/* A header comes unfolded: this is an address in which somebody would begin another field. */
+static bool has_line_end(const char *item)
+{
+        return strpbrk(item, "\r\n") != NULL;
+}
+
 void mailboxes_add(const char *list, json_t *into, struct causes *bad)
 {
         while (*list && !mailboxes_too_many(bad)) {
                 size_t len = mailbox_item(list);
                 scoped(scoped_free) char *item = copy_bytes(list, len);
                 /* The name of a group; its members are items of their own (RFC 5322 section 3.4). */
-                bool group_name = list[len] == ':';
+                bool group_name = list[len] == ':' && !has_line_end(item);
                 if (!group_name && !is_blank_text(item))
                         add_item(item, into, bad);
                 list += len + (list[len] != 0);

@@ -3,20 +3,27 @@
 #include "ctl/apply_document.h"
 
 #include "common/json_fields.h"
+#include "common/limits.h"
 #include "common/properties.h"
 #include "ctl/call.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 
 #include <ctype.h>
 #include <strings.h>
+
+enum { DOCUMENT_MOST = 256 * MIB }; /* of a fleet: parts for thousands of hosts */
 
 json_t *apply_document_read(const char *path, struct cause *cause)
 {
         /* A name that stands twice is refused: the first of both would be lost unseen. */
         json_error_t error;
         bool input = same_text(path, "-");
-        json_t *document = input ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
-                                 : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+        scoped(buf_free) struct buf text = BUF_WITH_MAX(DOCUMENT_MOST);
+        if (read_file_whole(path, &text, cause) < 0)
+                return NULL;
+        json_t *document = json_loadb(text.len ? (const char *)buf_bytes(&text) : "", text.len,
+                                      JSON_REJECT_DUPLICATES, &error);
         if (!document) {
                 (void)cause_set(cause, CAUSE_INVALID, "%s, line %d: %s", input ? "standard input" : path,
                                 error.line, error.text);

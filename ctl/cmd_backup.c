@@ -7,6 +7,7 @@
 #include "common/json_fields.h"
 #include "ctl/call.h"
 #include "ctl/cmds.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/term.h"
 
@@ -112,10 +113,9 @@ int run_restore(struct tool *tool)
         size_t count = 2;
 
         if (!same_text(path, "-")) {
-                scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+                struct cause cause = { 0 };
+                scoped(scoped_close) int fd = read_file_open(path, &cause);
                 if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
-                        struct cause cause;
-                        (void)cause_errno(&cause, errno, "cannot read %s", path);
                         cause_remedy(&cause, "name an archive that `emailsecctl backup` has written");
                         return tell_cause(&cause);
                 }

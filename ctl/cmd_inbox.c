@@ -7,6 +7,7 @@
 #include "ctl/cmds.h"
 #include "ctl/inbox.h"
 #include "ctl/part_load.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 #include "ctl/view.h"
@@ -207,7 +208,7 @@ static int show_decoded(struct tool *tool, const json_t *message, int fd)
         struct cause cause = { 0 };
         struct view view = { 0 };
         scoped(buf_free) struct buf bytes = BUF_WITH_MAX(LIMIT_DRAFT);
-        if (submission_read_all(fd, &bytes, &cause))
+        if (read_file_rest(fd, &bytes, false, &cause))
                 return tell_cause(&cause);
         const char *text = bytes.len ? (const char *)buf_bytes(&bytes) : "";
         /* GMime is loaded where a field may have encoded words (RFC 2047): most mail is shown
@@ -268,7 +269,7 @@ int run_inbox_save_attachments(struct tool *tool)
         scoped(scoped_close) int fd = open_message(tool, &answer, &status);
         if (fd < 0)
                 return status;
-        if (submission_read_all(fd, &bytes, &cause) ||
+        if (read_file_rest(fd, &bytes, false, &cause) ||
             attachments_save(&bytes, !same_text(json_text(answer, "message.lineEnds"), "asReceived"),
                              tool_option(tool, "to"), saved, &cause))
                 return tell_cause(&cause);

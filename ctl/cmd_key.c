@@ -9,6 +9,7 @@
 #include "ctl/cmds.h"
 #include "ctl/part_load.h"
 #include "ctl/pem.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 #include "ctl/term.h"
@@ -138,7 +139,7 @@ static int import_key(struct tool *tool)
         const char *file = same_text(tool_word(tool, 2), "-") ? "standard input" : tool_word(tool, 2);
         if (!tool_word(tool, 1) || !file)
                 return tell_usage(tool, "'trust key import' needs NAME and FILE");
-        if (submission_read(&content, tool_word(tool, 2), false, &cause)) {
+        if (read_file_whole(tool_word(tool, 2), &content, &cause)) {
                 buf_wipe(&content);
                 if (cause.code == CAUSE_TOO_LARGE)
                         (void)cause_set(&cause, CAUSE_TOO_LARGE, "%s is larger than any client certificate",

@@ -7,6 +7,7 @@
 #include "ctl/cmds.h"
 #include "ctl/draft.h"
 #include "ctl/fields.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 
@@ -116,6 +117,15 @@ static void lists_free(const char ***lists)
         free(*lists);
 }
 
+static int check_attachments(const char *const *files, struct cause *cause)
+{
+        struct stat facts;
+        for (; *files; files++)
+                if (stat(*files, &facts) == 0 && read_file_never_ends(&facts))
+                        return cause_set(cause, CAUSE_INVALID, "%s is a device that never ends", *files);
+        return 0;
+}
+
 static int compose_by_mime(const struct tool *tool, const struct buf *text,
                            struct tool_submission *submission, struct cause *cause)
 {
@@ -136,7 +146,7 @@ static int compose_by_mime(const struct tool *tool, const struct buf *text,
                 .text = text->len ? (const char *)buf_bytes(text) : "",
                 .text_len = text->len,
         };
-        return submission_compose(submission, &draft, cause);
+        return check_attachments(files, cause) ? -1 : submission_compose(submission, &draft, cause);
 }
 
 /* --header fields before those of a whole message. */
@@ -201,7 +211,7 @@ static int prepare(const struct tool *tool, struct tool_submission *submission, 
         if (term_input() && (!file || same_text(file, "-")))
                 term_note(tool,
                           "The message is read from the terminal; Ctrl-D at the begin of a line ends it.");
-        if (submission_read(&input, file, false, cause))
+        if (read_file_whole(file, &input, cause))
                 return -1;
         draft_mend_front(&input);
         return find_recipients(tool, &input, submission->recipients, cause) ||

@@ -9,6 +9,7 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/find_servers.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/steps.h"
 
@@ -353,11 +354,10 @@ static int get_password(struct setup *setup)
         if (!file) {
                 setup->password = secret_of_person(setup->tool, "password", setup->address, &cause);
         } else {
-                scoped(scoped_close) int fd = open(file, O_RDONLY | O_CLOEXEC);
+                scoped(scoped_close) int fd = read_file_open(file, &cause);
                 /* The file becomes standard input, so that it is read by the rules of one that is
                  * piped in. */
                 if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
-                        (void)cause_set(&cause, CAUSE_INVALID, "%s cannot be read", file);
                         cause_remedy(&cause, "name a file with the password in its first line");
                         return tell_cause(&cause);
                 }

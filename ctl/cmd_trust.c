@@ -12,6 +12,7 @@
 #include "ctl/call.h"
 #include "ctl/certificate.h"
 #include "ctl/cmds.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/submit.h"
 
@@ -203,7 +204,7 @@ static int import_file(struct tool *tool, const char *path, json_t *results)
 {
         struct cause cause = { 0 };
         scoped(buf_free) struct buf content = BUF_WITH_MAX(LIMIT_TRUST_IMPORT + 1);
-        if (submission_read(&content, path, false, &cause)) {
+        if (read_file_whole(path, &content, &cause)) {
                 if (cause.code == CAUSE_TOO_LARGE)
                         (void)cause_set(&cause, CAUSE_TOO_LARGE, "%s is larger than 4 MiB", path);
                 return tell_cause(&cause);

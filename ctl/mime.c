@@ -144,12 +144,18 @@ static char *type_of_file(const char *path, const char *bytes, size_t len)
         return type ? type : g_strdup("application/octet-stream");
 }
 
-/* What cannot be read twice, a pipe say, is held in memory. */
-static GMimeStream *stream_of_other(int fd)
+/* What cannot be read twice, a pipe say, is held in memory: no more than `most` bytes and a piece. */
+static GMimeStream *stream_of_other(int fd, uint64_t most)
 {
         owned GMimeStream *source = g_mime_stream_pipe_new(fd);
         GMimeStream *held = g_mime_stream_mem_new();
-        if (g_mime_stream_write_to_stream(source, held) >= 0)
+        char piece[65536];
+        ssize_t got;
+        uint64_t all = 0;
+        while (all <= most && (got = g_mime_stream_read(source, piece, sizeof piece)) > 0 &&
+               g_mime_stream_write(held, piece, (size_t)got) == got)
+                all += (uint64_t)got;
+        if (all > most || got == 0)
                 return held;
         g_object_unref(held);
         return NULL;
@@ -169,7 +175,7 @@ static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[
                         close(fd);
                 return NULL;
         }
-        GMimeStream *stream = S_ISREG(facts.st_mode) ? g_mime_stream_fs_new(fd) : stream_of_other(fd);
+        GMimeStream *stream = S_ISREG(facts.st_mode) ? g_mime_stream_fs_new(fd) : stream_of_other(fd, *left);
         gint64 len = stream ? g_mime_stream_length(stream) : -1;
         if (len >= 0 && (uint64_t)len <= *left) {
                 *left -= (uint64_t)len;

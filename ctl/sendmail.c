@@ -9,11 +9,13 @@
 #include "ctl/call.h"
 #include "ctl/cmds.h"
 #include "ctl/draft.h"
+#include "ctl/read_file.h"
 #include "ctl/submit.h"
 
 #include <stdio.h>
 #include <strings.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* NOTHING is what newaliases and -I ask for: there is nothing to rebuild here. */
 enum sendmail_mode { MODE_SEND, MODE_LIST, MODE_FLUSH, MODE_NOTHING, MODE_SMTP, MODE_REFUSED };
@@ -222,7 +224,7 @@ static int told_first(const struct causes *failures)
 static int read_input(struct form *form, struct tool_submission *submission)
 {
         struct cause cause = { 0 };
-        if (!submission_read(&submission->draft, NULL, !form->dots_are_text, &cause))
+        if (!read_file_rest(STDIN_FILENO, &submission->draft, !form->dots_are_text, &cause))
                 return EX_OK;
         (void)tell_cause(&cause);
         return cause.code == CAUSE_TOO_LARGE ? EX_DATAERR : EX_NOINPUT;
@@ -257,6 +259,22 @@ static void tell_bad_recipients(const struct causes *bad)
 {
         for (size_t i = 0; i < bad->count; i++)
                 submission_tell_left_out("sendmail", bad->items[i].text);
+}
+
+/* What a program put together of somebody's words may hold a line end, and another field behind it. */
+static int check_words(const struct form *form)
+{
+        scoped(causes_free) struct causes bad = { 0 };
+        for (size_t i = 0; i <= form->recipient_count; i++) {
+                const char *word = i ? form->recipients[i - 1] : form->sender;
+                if (!word || text_is_clean(word))
+                        continue;
+                (void)cause_set(causes_add(&bad), CAUSE_INVALID,
+                                "%s has control characters, or is not UTF-8: %s",
+                                i ? "a recipient on the command line" : "the address of -f", word);
+                return told_first(&bad);
+        }
+        return EX_OK;
 }
 
 /* One good recipient is enough: mail of cron or smartd goes to those it can reach, the others are
@@ -341,6 +359,8 @@ static int send_input(struct form *form)
         submission_init(&submission);
         submission.program = "sendmail";
         int status = take_wishes(form, &submission);
+        if (!status)
+                status = check_words(form);
         if (!status)
                 status = read_input(form, &submission);
         if (!status && submission_complete(&submission, &cause))

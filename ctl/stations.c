@@ -2,10 +2,13 @@
 /* Lists of stations, from words and from a file; see stations.h. */
 #include "ctl/stations.h"
 
+#include "common/limits.h"
 #include "common/names.h"
+#include "ctl/read_file.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <string.h>
+
+enum { LINE_MOST = 4096, FILE_MOST = 16 * MIB }; /* bytes */
 
 void stations_free(struct stations *stations)
 {
@@ -157,24 +160,23 @@ static int check_groups(const struct reading *reading, const char *path, struct 
         return 0;
 }
 
-static int read_lines(struct reading *reading, FILE *file, const char *path, struct cause *cause)
+static int read_lines(struct reading *reading, const struct buf *text, const char *path, struct cause *cause)
 {
-        scoped(scoped_free) char *line = NULL;
-        size_t size = 0, number = 0;
-        ssize_t len;
-        while ((len = getline(&line, &size, file)) >= 0) {
-                number++;
+        const char *at = (const char *)buf_bytes(text), *over = at + text->len;
+        for (size_t number = 1; at < over; number++) {
+                const char *lf = memchr(at, '\n', (size_t)(over - at));
+                size_t len = (size_t)((lf ? lf : over) - at);
                 /* A NUL would end the text, and the rest of such a line would be lost unseen. */
-                if (strlen(line) != (size_t)len || len > 4096)
+                if (memchr(at, 0, len) || len > LINE_MOST)
                         return cause_set(cause, CAUSE_INVALID, "%s, line %zu: not a line of text", path,
                                          number);
+                scoped(scoped_free) char *line = copy_bytes(at, len);
+                at += len + (lf != NULL);
                 if (read_line(reading, line, cause) < 0) {
                         cause_prefix(cause, "%s, line %zu: ", path, number);
                         return -1;
                 }
         }
-        if (ferror(file))
-                return cause_errno(cause, errno, "cannot read %s", path);
         return check_groups(reading, path, cause);
 }
 
@@ -185,15 +187,13 @@ int stations_add_file(struct stations *stations, const char *path, const char *g
         struct reading reading = {
                 .stations = stations, .others = others, .groups = groups, .inside = !groups
         };
-        FILE *file = input ? stdin : fopen(path, "re");
-        if (!file) {
-                (void)cause_set(cause, CAUSE_NOT_FOUND, "cannot open %s: %s", path, strerror(errno));
+        scoped(buf_free) struct buf text = BUF_WITH_MAX(FILE_MOST);
+        if (read_file_whole(path, &text, cause) < 0) {
                 cause_remedy(cause, "it is a file with one [USER@]HOST a line");
                 return -1;
         }
-        int result = read_lines(&reading, file, input ? "standard input" : path, cause);
-        if (!input)
-                (void)fclose(file);
+        int result = text.len ? read_lines(&reading, &text, input ? "standard input" : path, cause)
+                              : check_groups(&reading, path, cause);
         free(reading.known);
         return result;
 }

@@ -24,8 +24,6 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define READ_PIECE 65536
-
 void submission_init(struct tool_submission *submission)
 {
         *submission = (struct tool_submission){ .recipients = json_array(),
@@ -46,69 +44,6 @@ void submission_done(struct tool_submission *submission)
 int submission_complete(struct tool_submission *submission, struct cause *cause)
 {
         return draft_mend(&submission->draft, cause);
-}
-
-/* Cuts the text before the first line that is a single dot; true when there was one. Looks from *looked on.
- */
-static bool cut_at_dot(struct buf *text, size_t *looked)
-{
-        const char *bytes = (const char *)buf_bytes(text);
-        for (;;) {
-                const char *line = bytes + *looked;
-                const char *end = memchr(line, '\n', text->len - *looked);
-                if (!end)
-                        return false;
-                size_t len = (size_t)(end - line);
-                if (line[0] == '.' && (len == 1 || (len == 2 && line[1] == '\r'))) {
-                        text->len = *looked;
-                        return true;
-                }
-                *looked += len + 1;
-        }
-}
-
-static int read_all(int fd, struct buf *into, bool dot_ends, struct cause *cause)
-{
-        size_t looked = 0;
-        for (;;) {
-                uint8_t *room = buf_room(into, READ_PIECE);
-                if (!room)
-                        return cause_set(cause, CAUSE_TOO_LARGE, "the message is larger than 1 GiB");
-                ssize_t got = read(fd, room, READ_PIECE);
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return cause_errno(cause, errno, "reading the input");
-                if (got == 0)
-                        return 0;
-                buf_grown(into, (size_t)got);
-                if (dot_ends && cut_at_dot(into, &looked))
-                        return 0;
-        }
-}
-
-int submission_read_all(int fd, struct buf *into, struct cause *cause)
-{
-        return read_all(fd, into, false, cause);
-}
-
-int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause)
-{
-        if (!path || same_text(path, "-"))
-                return read_all(STDIN_FILENO, into, dot_ends, cause);
-        scoped(scoped_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0 && !read_all(fd, into, false, cause))
-                return 0;
-        if (fd < 0)
-                (void)cause_errno(cause, errno, "%s", path);
-        else if (cause && cause->code != CAUSE_TOO_LARGE)
-                cause_prefix(cause, "%s: ", path);
-        if (cause && cause->code != CAUSE_TOO_LARGE) /* it is the caller's file, not the station's disk */
-                cause_remedy(cause,
-                             strpbrk(path, " \t")
-                                     ? "FILE is a file's name; a text goes by standard input: echo TEXT | ..."
-                                     : "name a file that is there and can be read, or - for standard input");
-        return -1;
 }
 
 int submission_encode(struct tool_submission *submission, struct cause *cause)

@@ -34,10 +34,6 @@ struct tool_submission {
 void submission_init(struct tool_submission *submission);
 void submission_done(struct tool_submission *submission);
 
-/* Reads a file ("-" or NULL: standard input) to its end. `dot_ends`: a line with only a dot ends it. */
-int submission_read(struct buf *into, const char *path, bool dot_ends, struct cause *cause) must_use;
-/* The same of a descriptor. */
-int submission_read_all(int fd, struct buf *into, struct cause *cause) must_use;
 /* Makes what a program handed in into a whole message (ctl/draft.h). */
 int submission_complete(struct tool_submission *submission, struct cause *cause) must_use;
 /* Makes a message from a draft; it goes to `made` at once, never into memory as a whole. */

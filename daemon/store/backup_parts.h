@@ -23,6 +23,7 @@ struct archive {
         int fd;
         bool secrets, mail, regular;
         const atomic_bool *cancelled;
+        int64_t patience; /* ms for which its reader may take nothing */
         struct gathered *files;
         size_t file_count;
         uint64_t gathered; /* bytes in them */

@@ -10,6 +10,7 @@
 #include "common/json_fields.h"
 #include "common/printable.h"
 #include "common/tar.h"
+#include "common/times.h"
 #include "daemon/sha256.h"
 #include "daemon/store/replace_file.h"
 
@@ -24,6 +25,7 @@ enum {
         PIECE = 64 * KIB,
         PIECE_OF_PIPE = 4096, /* PIPE_BUF: what fits when there is room at all */
         LOOK_EVERY = 200,     /* ms */
+        PATIENCE = 5 * 60 * 1000,
         DEPTH = 8,
         RENAMES = 64, /* of one message while it is to be opened */
 };
@@ -36,6 +38,7 @@ void backup_archive_open(struct archive *archive, const char *directory, const s
         *archive = (struct archive){
                 .directory = copy_text(directory),
                 .fd = order->fd,
+                .patience = PATIENCE,
                 .secrets = order->secrets,
                 .mail = order->mail,
                 .regular = fstat(order->fd, &st) == 0 && S_ISREG(st.st_mode),
@@ -258,9 +261,19 @@ int backup_archive_gather(struct archive *archive, struct cause *cause)
 
 /* ---- writing ---- */
 
+/* The reader may be one that waits for us: whoever made the backup go to where he hears its answer. */
+static int took_nothing(const struct archive *archive, struct cause *cause)
+{
+        (void)cause_set(cause, CAUSE_TIMEOUT, "the reader of the archive took nothing for %lld s",
+                        (long long)archive->patience / 1000);
+        cause_remedy(cause, "write it to a file, or to a program that goes on reading");
+        return -1;
+}
+
 static int await_room(struct archive *archive, struct cause *cause)
 {
         struct pollfd out = { .fd = archive->fd, .events = POLLOUT };
+        int64_t until = time_monotonic_ms() + archive->patience;
 
         for (;;) {
                 if (atomic_load(archive->cancelled))
@@ -272,6 +285,8 @@ static int await_room(struct archive *archive, struct cause *cause)
                         return 0;
                 if (ready < 0 && errno != EINTR)
                         return cause_errno(cause, errno, "cannot write the archive");
+                if (time_monotonic_ms() >= until)
+                        return took_nothing(archive, cause);
         }
 }
 

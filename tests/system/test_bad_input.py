@@ -455,3 +455,30 @@ def test_closed_standard_descriptors_are_nothing_else(station):
     assert by_shell(station, "", "backup", "-").stdout.startswith(b"emailsec-backup.json")
     assert by_shell(station, "<&- >&- 2>&-", "account", "set", "a", "port=26").returncode == 0
     assert station.account("a")["port"] == 26
+
+
+# ---- what a person or a program names
+
+
+@pytest.mark.parametrize("words", ("--hosts FILE status", "--hosts FILE --group g status", "account apply FILE", "trust import FILE",
+                                   "--hosts FILE account apply FILE", "send --to b@example.com FILE", "trust key import k FILE",
+                                   "send --to b@example.com --subject s --attach FILE", "restore FILE"))
+def test_a_device_that_never_ends_is_no_file(station, words):
+    for device in ("/dev/zero", "/dev/urandom"):
+        said = station.ctl(*words.replace("FILE", device).split(), code=None)
+        assert said.code != 0 and "device that never ends" in said.err, said
+
+
+def test_hosts_without_end_are_bounded(station):
+    said = station.ctl("--hosts", "-", "status", stdin=b"# comment\n" * 2000000, code=None)
+    assert said.code != 0 and "larger than 16.0 MiB" in said.err, said
+
+
+@pytest.mark.parametrize("words", (["sendmail", "b@example.com\r\nBcc: c@example.com"], ["sendmail", "b@example.com\n"],
+                                   ["sendmail", "-f", "a@example.com\nX: y", "b@example.com"],
+                                   ["send", "--to", "b@example.com\r\nBcc: c@example.com"]), ids=range(4))
+def test_a_line_end_in_an_address_begins_no_field(station, words):
+    station.ctl("account", "add", "outgoing", "a", "hostname=127.0.0.1", "enabled=false", "from=a@b.example")
+    said = station.ctl(*words, stdin=letters.letter("box"), code=None)
+    assert said.code != 0 and ("--to" if words[0] == "send" else "command line" if len(words) == 2 else "-f") in said.err, said
+    assert station.json("queue", "list") == []

@@ -4,6 +4,7 @@
 #include "ctl/entity.h"
 #include "ctl/fields.h"
 #include "ctl/mime.c"
+#include "ctl/read_file.c"
 #include "ctl/submit.c"
 #include "ctl/view.h"
 

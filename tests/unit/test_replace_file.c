@@ -2,6 +2,7 @@
 /* Small whole files: replaced, removed, read back; what a failing disk leaves behind. */
 #include "daemon/store/replace_file.c"
 
+#include "daemon/store/backup_parts.h"
 #include "store_folder.h"
 
 #include <sys/file.h>
@@ -279,6 +280,28 @@ START_TEST(folder_that_cannot_be_used)
 }
 END_TEST
 
+/* It may be the one who waits for the answer. */
+START_TEST(a_reader_that_takes_nothing_ends_a_backup)
+{
+        atomic_bool cancelled = false;
+        struct cause cause = { 0 };
+        struct archive archive;
+        char bytes[4096] = "";
+        int ends[2];
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+        while (write(ends[1], bytes, sizeof bytes) > 0)
+                ;
+        backup_archive_open(&archive, folder, &(struct backup_order){ .fd = ends[1] }, &cancelled);
+        archive.patience = 20;
+        ck_assert_int_eq(backup_archive_write(&archive, -1, &cause), -1);
+        ck_assert_int_eq((int)cause.code, CAUSE_TIMEOUT);
+        ck_assert_ptr_nonnull(strstr(cause.text, "took nothing"));
+        backup_archive_free(&archive);
+        close(ends[0]);
+}
+END_TEST
+
 int main(void)
 {
         TCase *tests = tcase_create("files");
@@ -290,6 +313,7 @@ int main(void)
         tcase_add_test(tests, calls_for_one_path_keep_their_order);
         tcase_add_test(tests, closing_finishes_what_was_asked);
         tcase_add_test(tests, second_daemon);
+        tcase_add_test(tests, a_reader_that_takes_nothing_ends_a_backup);
         tcase_add_test(tests, folder_that_cannot_be_used);
         Suite *suite = suite_create("replace_file");
         suite_add_tcase(suite, tests);
