@@ -220,7 +220,7 @@ $(BUILD)/varlink_texts.h: $(VARLINK) Makefile
 		echo "static const char $$(basename $$f .varlink | tr . _)_text[] ="; \
 		sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$f; echo ';'; \
 	done; } > $@
-$(BUILD)/daemon/control/service.o: $(BUILD)/varlink_texts.h
+$(BUILD)/daemon/control/on_status.o: $(BUILD)/varlink_texts.h
 
 # ---- unit tests: tests/unit/test_NAME.c, each with the layer it belongs to ------------------------
 # A test includes the .c it tests; the archive member of that file is then never pulled in.

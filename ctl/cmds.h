@@ -10,7 +10,7 @@ command_run run_status, run_metrics, run_activity, run_reload;
 command_run run_account_list, run_account_show, run_account_add, run_account_set, run_account_delete;
 command_run run_account_secure, run_account_password, run_account_enable, run_account_disable,
         run_account_poll;
-/* cmd_match.c */
+/* apply.c */
 command_run run_account_export, run_account_apply;
 /* cmd_test.c */
 command_run run_account_test, run_account_folders, run_account_authorize, run_account_heartbeat, run_probe,

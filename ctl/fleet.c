@@ -5,7 +5,7 @@
 #include "common/limits.h"
 #include "common/printable.h"
 #include "common/times.h"
-#include "ctl/apply_document.h"
+#include "ctl/apply.h"
 #include "ctl/call.h"
 #include "ctl/commands.h"
 #include "ctl/fleet_view.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pauses that double, and the spreading of accounts; see backoff.h. */
+/* Pauses that double, the spreading of accounts, and when one that has failed is tried again; see backoff.h.
+ */
 #include "daemon/backoff.h"
 
 enum {
@@ -37,4 +38,17 @@ bool backoff_too_far(time_t due, time_t now)
 uint32_t backoff_stagger_ms(size_t accounts)
 {
         return accounts < STAGGER_MOST_MS / EACH_MS ? (uint32_t)accounts * EACH_MS : STAGGER_MOST_MS;
+}
+
+int64_t retry_delay(const struct retry_rules *rules, const struct cause *why, unsigned failures,
+                    uint32_t random)
+{
+        bool disk = why->code == CAUSE_STORAGE;
+        int64_t most = disk ? rules->most_disk : rules->most;
+
+        if (cause_class(why) != CLASS_DOWN && !disk) /* a disk has room again by itself */
+                return backoff_delay(RETRY_FAULT, 0, random);
+        int64_t delay = backoff_delay(rules->first,
+                                      failures > rules->repeated ? failures - rules->repeated : 0, random);
+        return delay < most ? delay : most;
 }

@@ -3,7 +3,7 @@
  * 32 bits. */
 #pragma once
 
-#include "common/cleanup.h"
+#include "common/cause.h"
 
 #include <time.h>
 
@@ -20,3 +20,18 @@ bool backoff_too_far(time_t due, time_t now);
 /* Milliseconds over which so many accounts are spread that would begin in one instant: 4 ms each, at most 30
  * s. */
 uint32_t backoff_stagger_ms(size_t accounts);
+
+/* ---- an account that has failed ---- */
+
+enum { RETRY_FAULT = 3600 }; /* seconds: what only a person can mend is looked at by the hour */
+
+/* Seconds between tries of an account whose server or disk is in trouble. */
+struct retry_rules {
+        int64_t first;           /* after the first failure, and doubled with each, */
+        unsigned repeated;       /* but for so many; */
+        int64_t most, most_disk; /* at most this; where it is the disk of this machine */
+};
+
+/* Seconds until the next try after a failure; `failures` in a row came before it. */
+int64_t retry_delay(const struct retry_rules *rules, const struct cause *why, unsigned failures,
+                    uint32_t random) must_use;

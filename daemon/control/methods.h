@@ -145,7 +145,7 @@ void methods_on_reload(int (*reload)(json_t *warnings, struct cause *cause));
 int methods_reload(json_t *warnings, struct cause *cause);
 
 /* Handlers, by noun: on_account.c, on_trust.c, on_secrets.c, on_queue.c, on_mail.c, on_inbox.c,
- * on_events.c, on_status.c, service.c. */
+ * on_events.c, on_status.c. */
 void on_list_accounts(struct call *call);
 void on_get_account(struct call *call);
 void on_add_account(struct call *call);

@@ -6,7 +6,7 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/control/call.h"
 #include "daemon/control/methods.h"
-#include "daemon/control/steps.h"
+#include "daemon/control/on_servers.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/outgoing/sender.h"
 #include "daemon/service/account_view.h"

@@ -8,7 +8,6 @@
 #include "daemon/imap/fetch.h"
 
 #include "daemon/imap/fetch_items.h"
-#include "daemon/imap/parts.h"
 #include "daemon/imap/work.h"
 
 /* Bytes of a message that nobody wants are to come: a session that would bring too many is at its end. */

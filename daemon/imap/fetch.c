@@ -4,7 +4,6 @@
 
 #include "daemon/imap/command.h"
 #include "daemon/imap/fetch_items.h"
-#include "daemon/imap/parts.h"
 #include "daemon/imap/work.h"
 
 /* PEEK: fetching alone sets no \Seen; that follows when the message is on disk. UID is asked for although

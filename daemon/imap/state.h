@@ -80,7 +80,7 @@ struct imap_wanted {
         uint64_t size, from;
 };
 
-/* A message that is asked for and arrives in parts, one after the other (parts.c). */
+/* A message that is asked for and arrives in parts, one after the other (work.c). */
 struct imap_parts {
         bool asking; /* items[next] is; its next part begins at `at` */
         uint64_t at;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the end of a session says, whichever way mail goes, and when an account that has failed is tried
- * again; pure. What a sender and a receiver make of an end is in outgoing/sender_rules.h and
- * incoming/receiver_rules.h.
+ * What the end of a session says, whichever way mail goes; pure. What a sender and a receiver make of it is
+ * in outgoing/sender_rules.h and incoming/receiver_rules.h.
  */
 #pragma once
 
-#include "common/cause.h"
+#include "daemon/backoff.h"
 
 /* What an end says of the account's OAuth token. */
 enum token_end {
@@ -24,17 +23,9 @@ struct session_end {
 };
 
 /* True when it says nothing of the account: another session is begun at once. */
-bool session_end_is_void(const struct session_end *end);
-
-enum { RETRY_FAULT = 3600 }; /* seconds: what only a person can mend is looked at by the hour */
-
-/* Seconds between tries of an account whose server or disk is in trouble. */
-struct retry_rules {
-        int64_t first;           /* after the first failure, and doubled with each, */
-        unsigned repeated;       /* but for so many; */
-        int64_t most, most_disk; /* at most this; where it is the disk of this machine */
-};
-
-/* Seconds until the next try after a failure; `failures` in a row came before it. */
-int64_t retry_delay(const struct retry_rules *rules, const struct cause *why, unsigned failures,
-                    uint32_t random) must_use;
+static inline bool session_end_is_void(const struct session_end *end)
+{
+        if (end->token != TOKEN_UNTOUCHED)
+                return end->token == TOKEN_WITHDRAWN;
+        return !end->ready && end->why.code == CAUSE_CLOSED && end->trust_moved;
+}

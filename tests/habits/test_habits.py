@@ -277,9 +277,9 @@ def test_promises_name_tests_that_exist():
 PREFIXES = {
     "common": "address base64 folder duration fingerprint host mailbox problems prop port sender size text utf8",
     "ctl": "attachment attachments each run text trust sheet submission json base64 quoted parameter parameters tell listing date digest words size",
-    "daemon": "aliases listen submission watch timer timers workers calls",
+    "daemon": "aliases listen retry submission watch timer timers workers calls",
     "daemon/accounts": "changes apply",
-    "daemon/control": "audit call interface parameter parameters share on serve interface peer parse",
+    "daemon/control": "audit call interface parameter parameters share on serve interface peer parse steps",
     "daemon/incoming": "poll stream streams",
     "daemon/outgoing": "sessions throttle",
     "daemon/sasl": "line signin",
@@ -296,8 +296,8 @@ account_name_valid answer_best arg_pattern_next cause_of_account close_fd
 copy_bytes copy_text delivered_message emailsec_mime emailsec_pem base64url_encode expiry_warning_due
 field_has_addresses free_secret general_options help_all help_command help_group hex_print is_treacherous log_about main
 make_folder names_add names_take nearest_offer new_memory new_resized new_zeroed 
-queued_message_free read_file read_secret remove_file remove_tree retry_delay same_text scoped_close scoped_free
-scoped_free_secret scoped_json secret_bare secret_is_clean secret_of_person secret_repeated session_end_is_void 
+queued_message_free read_file read_secret remove_file remove_tree same_text scoped_close scoped_free
+scoped_free_secret scoped_json secret_bare secret_is_clean secret_of_person secret_repeated 
 shell_quoted tint_of token_digits 
 """.split()
 # Structs of the same name that mean different things; each is of one file.

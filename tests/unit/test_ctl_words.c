@@ -5,7 +5,7 @@
  * folders.
  */
 #include "common/names.h"
-#include "ctl/apply_document.h"
+#include "ctl/apply.h"
 #include "ctl/inbox.h"
 #include "ctl/show.h"
 #include "ctl/stations.h"

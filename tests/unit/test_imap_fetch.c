@@ -2,7 +2,6 @@
 /* IMAP operations: opening, listing, fetching in windows, marking, IDLE; odd and hostile servers. */
 #include "daemon/imap/body.c"
 #include "daemon/imap/fetch.c"
-#include "daemon/imap/parts.c"
 #include "daemon/imap/work.c"
 
 #include "imap_script.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One document for many stations: {"accounts": [...], "hosts": {"HOST": {"accounts": [...]}}}. A station gets
- * the accounts of all, those of the same name with the properties of its own part in place of the common
- * ones, and the accounts that only its part has.
+ * The accounts of a station as a document. One for many stations: {"accounts": [...], "hosts": {"HOST":
+ * {"accounts": [...]}}}. A station gets the accounts of all, those of the same name with the properties of
+ * its own part in place of the common ones, and the accounts that only its part has.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Methods whose reply is the steps of something that is under way with an account, one after the other. */
+/* How a method follows something that is under way with an account and its server: its reply is the steps,
+ * one after the other. */
 #pragma once
 
 #include "daemon/accounts/account.h"
