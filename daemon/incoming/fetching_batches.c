@@ -120,14 +120,16 @@ bool fetching_goes_on(struct fetching *fetching)
 {
         struct cause none;
 
-        if (!fetching->ops->fetch_marking || fetching_policy_is(fetching, WORD_DELETE) ||
+        bool tells = fetching_tells_server(fetching) && !fetching->info.read_only;
+
+        if ((tells && !fetching->ops->fetch_marking) || fetching_policy_is(fetching, WORD_DELETE) ||
             fetching->finished || fetching->no_room || fetching->in_alone || fetching->heads ||
             fetching->vain_count || fetching->in_order != cursor_moves_on(fetching))
                 return false;
         size_t count = next_round(fetching, &none);
         if (!count || fetching->vain_count)
                 return false;
-        if (!fetching_tells_server(fetching) || fetching->info.read_only)
+        if (!tells)
                 fetching->tell_count = 0;
         fetch_next(fetching, count);
         return true;

@@ -14,7 +14,7 @@
 /* ---- the mailbox
  * ----------------------------------------------------------------------------------------------- */
 
-enum { MESSAGES = 64, SESSIONS_NOTED = 4096 };
+enum { MESSAGES = 2010, SESSIONS_NOTED = 4096 };
 enum { SERVER_COMMANDS, SERVER_IDLING, SERVER_SIGNING_IN };
 #define BODY "Subject: x\r\n\r\nbody\r\n"
 
@@ -24,13 +24,14 @@ static struct {
                 bool gone, deleted;
         } messages[MESSAGES];
         unsigned count, next_uid;
-        bool no_idle_offered, idle_refused; /* as the server is */
-        const char *auth;                   /* the answer to a sign-in; NULL: good */
+        bool no_idle_offered, idle_refused, pipelining; /* as the server is */
+        const char *auth;                               /* the answer to a sign-in; NULL: good */
         const char *refused_folder;
         const char *folders; /* its answer to LIST */
         unsigned breaks_at;  /* UID over which the connection breaks; 0: none */
         bool breaks_at_quit;
         unsigned idles, quits, bodies; /* begun; said; handed out */
+        int64_t here_by_then;          /* messages that were received when the last one was asked for */
         unsigned sessions;
         int64_t begun[SESSIONS_NOTED]; /* seconds since the beginning of the test */
         char tag[16];                  /* of IDLE or a sign-in that is under way */
@@ -95,6 +96,8 @@ static bool hands_out(struct session *session, unsigned uid)
                 return false;
         }
         box.bodies++;
+        if (uid == box.next_uid)
+                box.here_by_then = kept_number("box", KEPT_NUMBER_RECEIVED);
         return true;
 }
 
@@ -216,7 +219,7 @@ static unsigned numbered(const char *text)
 static void pop3_hears(struct session *session, char *line)
 {
         if (strcmp(line, "CAPA") == 0) {
-                server_says(session, "+OK\r\nUIDL\r\n.\r\n");
+                server_says(session, "+OK\r\nUIDL\r\n%s.\r\n", box.pipelining ? "PIPELINING\r\n" : "");
         } else if (strcmp(line, "STAT") == 0) {
                 server_says(session, "+OK %u %u\r\n", here(), here() * 20);
         } else if (strcmp(line, "LIST") == 0 || strcmp(line, "UIDL") == 0) {
@@ -709,6 +712,21 @@ START_TEST(a_poll_is_answered_when_the_look_is_over)
 }
 END_TEST
 
+/* Where the server is told nothing, the next messages are asked for while the last ones go to the disk. */
+START_TEST(a_large_mailbox_comes_without_waiting_for_the_disk)
+{
+        set_text_property(PROP_DELIVERY_POLICY, "markAsUnread");
+        box.pipelining = true;
+        arrives(MESSAGES);
+        begin(_i ? "pop3" : "imap");
+        pass(5);
+        ck_assert_int_eq(received(), MESSAGES);
+        ck_assert_uint_eq(box.bodies, MESSAGES);
+        ck_assert_int_lt(box.here_by_then, 2000);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
 START_TEST(a_poll_during_a_look_is_another_look)
 {
         struct answered_poll answer = { 0 };
@@ -857,6 +875,7 @@ int main(void)
         tcase_add_test(cases, folders_that_fit_a_pattern_are_asked_for);
         tcase_add_test(cases, a_poll_is_answered_when_the_look_is_over);
         tcase_add_loop_test(cases, a_poll_during_a_look_is_another_look, 0, 2);
+        tcase_add_loop_test(cases, a_large_mailbox_comes_without_waiting_for_the_disk, 0, 2);
         tcase_add_test(cases, an_account_test_is_believed);
         tcase_add_test(cases, mail_is_handed_on_to_a_socket);
         tcase_add_test(cases, a_note_stands_for_what_is_too_large);
