@@ -102,6 +102,7 @@ struct delivery {
         bool look_in_cur; /* files may be there of which no row tells */
         bool last_was_new;
         unsigned syncing;           /* jobs not done */
+        int synced;                 /* of disk_sync_all() */
         size_t recorded, recording; /* items that are on disk; that will be with the present write */
         int given;                  /* descriptor that is about to be given */
         struct store_read read;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The end of a batch, in the crash-safe order of mail.md:
- * look up (reader: which are here already, which names) -> sync the files (all at once on the sync pool) ->
+ * look up (reader: which are here already, which names) -> sync the files (sync pool; many by one call) ->
  * place (rename to new/, one sync of the folder) -> record (writer: rows and cursor, one commit) -> answer.
  * Each phase begins the next on the loop; a failure in any ends with nothing counted and tmp/ clean. Messages
  * that are handed on take another way after the look up: delivery_record.c.
@@ -17,6 +17,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+
+enum { SYNC_TOGETHER = 16 }; /* files of a batch, from which on they are not synced one by one */
 
 /* ---- place ---- */
 
@@ -176,7 +178,7 @@ static void synced(struct job *job)
                 place(delivery);
 }
 
-static void sync_all(struct delivery *delivery)
+static void sync_each(struct delivery *delivery)
 {
         size_t count = delivery->arrival.count;
         size_t jobs = count < STORE_SYNC_THREADS ? count : STORE_SYNC_THREADS;
@@ -190,6 +192,43 @@ static void sync_all(struct delivery *delivery)
                                        .job = { .work = sync_work, .done = synced } };
                 store_run_sync(&sync->job);
         }
+}
+
+static void sync_all_work(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        delivery->synced = disk_sync_all(delivery->arrival.maildir.tmp);
+        if (delivery->synced < 0)
+                (void)cause_errno(&delivery->failure, errno, "cannot sync received messages");
+}
+
+static void synced_all(struct job *job)
+{
+        struct delivery *delivery = container_of(job, struct delivery, job);
+
+        if (delivery->synced < 0)
+                delivery_give_up(delivery, &delivery->failure);
+        else if (delivery->synced == 0)
+                sync_each(delivery);
+        else
+                place(delivery);
+}
+
+/* The folder tmp/ was opened before the first byte of the batch was written: an error since then is told. */
+static void sync_all(struct delivery *delivery)
+{
+        const struct arrival *arrival = &delivery->arrival;
+        size_t fresh = 0;
+
+        for (size_t i = 0; i < arrival->count; i++)
+                fresh += !arrival->items[i].known;
+        if (fresh < SYNC_TOGETHER) {
+                sync_each(delivery);
+                return;
+        }
+        delivery->job = (struct job){ .work = sync_all_work, .done = synced_all };
+        store_run_sync(&delivery->job);
 }
 
 /* ---- look up ---- */

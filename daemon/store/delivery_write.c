@@ -13,7 +13,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { HALF_STEP = 2 * MIB }; /* of a large message: then it is made safe as far as it has come */
+enum {
+        HALF_STEP = 2 * MIB,       /* of a large message: then it is made safe as far as it has come */
+        WRITE_BACK_STEP = 1 * MIB, /* bytes on their way to the disk that are worth a call */
+};
 
 void delivery_arrival_init(struct arrival *arrival)
 {
@@ -243,6 +246,13 @@ static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
         sha256_of(head, end ? (size_t)(end - head) : arrival->head.len, digest);
 }
 
+/* Begins now, so that the sync of the batch finds little left to wait for: only a hint. Small files cost more
+ * by it, each a request of its own, than when they go to the disk together. */
+static void write_back(const struct arrival *arrival)
+{
+        (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static void end(struct delivery *delivery, uint8_t odd)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -259,9 +269,8 @@ static void end(struct delivery *delivery, uint8_t odd)
         sha256_end(arrival->hash, item->digest);
         if (item->entry.left)
                 digest_of_head(arrival, item->digest);
-        /* Begins the write-back of this file now, so that the sync of the batch finds little left to wait
-         * for; only a hint, the sync itself decides. */
-        (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        if (item->size >= WRITE_BACK_STEP)
+                write_back(arrival);
         close_fd(&arrival->fd);
         const char *head = (const char *)buf_bytes(&arrival->head);
         header_summary_read(head, arrival->head.len, &item->summary);

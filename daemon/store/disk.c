@@ -2,21 +2,68 @@
 /* The durable system calls and the seam for their failures; see disk.h. */
 #include "daemon/store/disk.h"
 
+#include "common/times.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+enum {
+        SYNC_ALL_SLOW = 1000,           /* ms: others write much */
+        SYNC_ALL_NOT_AGAIN = 60 * 1000, /* ms after one that was slow or failed */
+};
 
 static int plain_unlink(int folder, const char *name)
 {
         return unlinkat(folder, name, 0);
 }
 
+static bool tells_errors; /* of syncfs(), which does since Linux 5.8 */
+
+static void look_at_kernel(void)
+{
+        struct utsname kernel;
+        unsigned major = 0, minor = 0;
+
+        tells_errors = uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+                       (major > 5 || (major == 5 && minor >= 8));
+}
+
+/* Others may take syncfs() for a wish (FUSE), or know nothing of it. */
+static bool syncs_whole(int fd)
+{
+        static const long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
+                                      TMPFS_MAGIC };
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        struct statfs system;
+
+        (void)pthread_once(&once, look_at_kernel);
+        if (!tells_errors || fstatfs(fd, &system) < 0)
+                return false;
+        for (size_t i = 0; i < count_of(known); i++)
+                if ((long)system.f_type == known[i])
+                        return true;
+        return false;
+}
+
+static int whole_sync(int fd)
+{
+        if (!syncs_whole(fd))
+                return 0;
+        return syncfs(fd) < 0 ? -1 : 1;
+}
+
 static const struct disk_calls real = {
         .write = write,
         .sync = fsync,
         .sync_data = fdatasync,
+        .sync_all = whole_sync,
         .rename = renameat2,
         .unlink = plain_unlink,
 };
@@ -70,6 +117,23 @@ int disk_sync_data(int fd)
         do {
                 result = atomic_load(&calls)->sync_data(fd);
         } while (result < 0 && errno == EINTR);
+        return result;
+}
+
+/* One that failed may have failed for what others wrote: then each file is asked about for a while. So it is
+ * where it takes long, since much of others' has to be waited for. */
+int disk_sync_all(int fd)
+{
+        static _Atomic int64_t not_before; /* ms */
+        int64_t begun = time_monotonic_ms();
+
+        if (begun < atomic_load(&not_before))
+                return 0;
+        int result = atomic_load(&calls)->sync_all(fd), error = errno;
+        int64_t now = time_monotonic_ms();
+        if (result < 0 || now - begun >= SYNC_ALL_SLOW)
+                atomic_store(&not_before, now + SYNC_ALL_NOT_AGAIN);
+        errno = error;
         return result;
 }
 

@@ -13,6 +13,7 @@ struct disk_calls {
         ssize_t (*write)(int fd, const void *bytes, size_t len);
         int (*sync)(int fd);      /* data and metadata */
         int (*sync_data)(int fd); /* data, and the metadata needed to read it */
+        int (*sync_all)(int fd);  /* disk_sync_all() */
         int (*rename)(int from_folder, const char *from, int to_folder, const char *to,
                       unsigned flags); /* renameat2 */
         int (*unlink)(int folder, const char *name);
@@ -25,6 +26,10 @@ const struct disk_calls *disk_real_calls(void);
 int disk_write(int fd, const void *bytes, size_t len) must_use;
 int disk_sync(int fd) must_use;
 int disk_sync_data(int fd) must_use;
+/* All that was written to the file system of `fd`, by whomever: for many small files far less work than a
+ * sync of each. 1: it is on disk, or every error since `fd` was opened has come as -1 with errno. 0: not
+ * here, or not now; each file has to be synced by itself. May wait for what others write. */
+int disk_sync_all(int fd) must_use;
 int disk_rename(int from_folder, const char *from, int to_folder, const char *to) must_use;
 /* Fails with EEXIST when `to` is there already. */
 int disk_rename_new(int from_folder, const char *from, int to_folder, const char *to) must_use;

@@ -310,6 +310,7 @@ static void all_synced(struct inode *inode)
 }
 
 static void sync_folder(const struct inode *folder);
+static void all_folders_synced(void);
 
 int inode_sync(struct inode *inode)
 {
@@ -318,6 +319,24 @@ int inode_sync(struct inode *inode)
         if (inode->dirty)
                 all_synced(inode);
         return 0;
+}
+
+/* Of all files and folders: 0 or an error, which some of them may have had. */
+int inodes_sync(void)
+{
+        int error = 0;
+
+        for (size_t i = me->dirty_count; i--;) { /* whoever leaves the list has the last one take its place */
+                struct inode *inode = me->dirty[i];
+                int trouble = disk_trouble("sync", inode);
+                if (trouble)
+                        error = trouble;
+                else
+                        all_synced(inode);
+        }
+        if (!error)
+                all_folders_synced();
+        return error;
 }
 
 /* ---- folders ---- */
@@ -422,6 +441,13 @@ static void sync_folder(const struct inode *folder)
                         me->journal[kept++] = *change;
         }
         me->changes = kept;
+}
+
+static void all_folders_synced(void)
+{
+        for (size_t i = 0; i < me->changes; i++)
+                change_free(&me->journal[i]);
+        me->changes = 0;
 }
 
 int folder_add(struct inode *folder, const char *name, struct inode *inode)

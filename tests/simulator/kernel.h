@@ -173,6 +173,7 @@ ssize_t inode_write(struct inode *inode, const void *bytes, size_t len, int64_t 
 int inode_resize(struct inode *inode, int64_t size);
 bool inode_reserve(struct inode *inode, int64_t size); /* false: no room */
 int inode_sync(struct inode *inode);
+int inodes_sync(void);
 struct inode *folder_find(const struct inode *folder, const char *name, size_t len);
 int folder_add(struct inode *folder, const char *name, struct inode *inode);
 int folder_remove(struct inode *folder, const char *name);

@@ -158,6 +158,7 @@ WRAP(ssize_t, pwrite64, -1, KIND_PWRITE, fd_counts(fd), (int fd, const void *byt
      (fd, bytes, len, at))
 WRAP(int, fsync, -1, KIND_SYNC, fd_counts(fd), (int fd), (fd))
 WRAP(int, fdatasync, -1, KIND_SYNC, fd_counts(fd), (int fd), (fd))
+WRAP(int, syncfs, -1, KIND_SYNC, fd_counts(fd), (int fd), (fd))
 WRAP(int, rename, -1, KIND_RENAME, path_counts(to), (const char *from, const char *to), (from, to))
 WRAP(int, renameat, -1, KIND_RENAME, path_counts(to), (int d, const char *from, int e, const char *to),
      (d, from, e, to))

@@ -568,11 +568,16 @@ static int last_unlink(int at, const char *name)
         return disk_real_calls()->unlink(at, name);
 }
 
+static int no_sync_all(unused_arg int fd)
+{
+        return 0;
+}
+
 /* A kill at the n-th call to the disk, again and again. */
 START_TEST(mail_of_an_earlier_version_and_kill)
 {
-        static const struct disk_calls calls = { last_write, last_sync, last_sync_data, last_rename,
-                                                 last_unlink };
+        static const struct disk_calls calls = { last_write,  last_sync,   last_sync_data,
+                                                 no_sync_all, last_rename, last_unlink };
         int status = 0;
 
         with_crlf(250);
@@ -1041,8 +1046,8 @@ static int bad_sync(int fd)
 
 START_TEST(disk_fails)
 {
-        struct disk_calls calls = { bad_write, bad_sync, bad_sync_data, bad_rename,
-                                    disk_real_calls()->unlink };
+        struct disk_calls calls = { bad_write,   bad_sync,   bad_sync_data,
+                                    no_sync_all, bad_rename, disk_real_calls()->unlink };
         struct delivery *delivery = delivery_new(&imap);
         struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3) };
 
@@ -1061,6 +1066,59 @@ START_TEST(disk_fails)
                 deliver(delivery, &entries[i], "Subject: s\r\n\r\n");
         commit_well(delivery, 3);
         check_files(4, 0);
+}
+END_TEST
+
+static atomic_int all_synced, each_synced, all_is;
+
+static int sync_all_is(unused_arg int fd)
+{
+        atomic_fetch_add(&all_synced, 1);
+        errno = EIO;
+        return atomic_load(&all_is);
+}
+
+static int sync_of_each(int fd)
+{
+        atomic_fetch_add(&each_synced, 1);
+        return disk_real_calls()->sync_data(fd);
+}
+
+static struct commit commit_many(uint32_t count)
+{
+        struct delivery *delivery = delivery_new(&imap);
+
+        for (uint32_t i = 1; i <= count; i++) {
+                struct mailbox_entry entry = uid_entry(i);
+                deliver(delivery, &entry, "Subject: s\r\n\r\n");
+        }
+        return commit(delivery, count);
+}
+
+/* By one call where that can be had, without placing a file that it may have failed for; after a failure, one
+ * by one. */
+START_TEST(many_files_are_synced_at_once)
+{
+        static const int outcomes[] = { 1, 0, -1 };
+        struct disk_calls calls = *disk_real_calls();
+
+        calls.sync_all = sync_all_is;
+        calls.sync_data = sync_of_each;
+        atomic_store(&all_is, outcomes[_i]);
+        disk_use(&calls);
+        struct commit done = commit_many(40);
+        ck_assert_int_eq(atomic_load(&all_synced), 1);
+        if (outcomes[_i] < 0) {
+                ck_assert_int_eq((int)done.answer.cause.code, CAUSE_STORAGE);
+                ck_assert_int_eq(atomic_load(&each_synced), 0);
+                check_files(0, 0);
+                done = commit_many(40);
+                ck_assert_int_eq(atomic_load(&all_synced), 1);
+        }
+        disk_use(NULL);
+        ck_assert_int_eq((int)done.answer.cause.code, CAUSE_NONE);
+        ck_assert_int_eq(atomic_load(&each_synced), outcomes[_i] > 0 ? 0 : 40);
+        check_files(40, 0);
 }
 END_TEST
 
@@ -1616,6 +1674,7 @@ int main(void)
         tcase_add_test(tests, gone_and_here_again);
         tcase_add_test(tests, uidl_twice_in_one_batch);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
+        tcase_add_loop_test(tests, many_files_are_synced_at_once, 0, 3);
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, inbox);
         tcase_add_test(tests, pages);
