@@ -1650,6 +1650,8 @@ END_TEST
 int main(void)
 {
         TCase *tests = tcase_create("maildir");
+
+        tcase_set_timeout(tests, 120); /* of a disk that others keep busy */
         tcase_add_checked_fixture(tests, store_up, store_down);
         tcase_add_test(tests, names);
         tcase_add_test(tests, header_of_a_message);
