@@ -2,9 +2,11 @@
 /* What is asked for at once: UID sets, the window of commands, parts of large messages; see work.h. */
 #include "daemon/imap/work.h"
 
+#include "common/order.h"
 #include "daemon/imap/command.h"
 #include "daemon/wire/mailbox.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* A command line stays below the 1000 octets that RFC 2683, 3.2.1.5 advises; a range is two numbers of ten
@@ -31,8 +33,8 @@ void imap_work_sort(struct imap_session *session)
         struct imap_work *work = &session->work;
         size_t kept = 0;
 
-        if (work->count)
-                qsort(work->items, work->count, sizeof *work->items, by_uid);
+        static_assert(offsetof(struct imap_wanted, uid) == 0, "they are ordered by it");
+        order_by_number(work->items, work->count, sizeof *work->items);
         for (size_t i = 0; i < work->count; i++)
                 if (!kept || work->items[kept - 1].uid != work->items[i].uid)
                         work->items[kept++] = work->items[i];

@@ -15,8 +15,11 @@
  */
 #include "daemon/incoming/fetching_state.h"
 
+#include "common/order.h"
 #include "daemon/messages.h"
 #include "daemon/store/partial_download.h"
+
+#include <assert.h>
 
 enum {
         LISTED_AT_ONCE =
@@ -35,41 +38,39 @@ void fetching_want(struct fetching *fetching, const struct mailbox_entry *entry)
                 fetching_push(&fetching->wanted, &fetching->wanted_count, &fetching->wanted_size, entry);
 }
 
-/* `from` of each: how many bytes are here from an earlier session (BODY[]<from>). */
+/* `from` of each: how many bytes are here from an earlier session (BODY[]<from>). They are some of those
+ * wanted, in their order. */
 static void halves_found(void *ctx, const struct mailbox_entry *entries, size_t count)
 {
         struct fetching *fetching = ctx;
 
         if (!fetching_answered(fetching))
                 return;
-        for (size_t i = 0; i < count; i++)
-                fetching->wanted[i].from = entries[i].from;
+        for (size_t i = 0, found = 0; i < fetching->wanted_count && found < count; i++)
+                if (fetching->wanted[i].uid == entries[found].uid)
+                        fetching->wanted[i].from = entries[found++].from;
         fetching_tell_server(fetching); /* those of an earlier session first; then the rounds */
 }
 
 void fetching_begin_rounds(struct fetching *fetching)
 {
-        bool any = false;
+        struct mailbox_entry *large = NULL;
+        size_t count = 0, size = 0;
 
         fetching_count_list(fetching); /* sorted out by now */
         free(fetching->wants);
         fetching->wants = new_zeroed(fetching->wanted_count + 1, sizeof *fetching->wants);
-        for (size_t i = 0; i < fetching->wanted_count && !any; i++)
-                any = partial_is_kept(&fetching->wanted[i]);
-        if (!any) {
+        for (size_t i = 0; i < fetching->wanted_count; i++)
+                if (partial_is_kept(&fetching->wanted[i]))
+                        fetching_push(&large, &count, &size, &fetching->wanted[i]);
+        if (count) {
+                fetching->answers++;
+                partial_find(fetching->account->name, fetching->folder, fetching->info.uidvalidity, large,
+                             count, halves_found, fetching);
+        } else {
                 fetching_tell_server(fetching);
-                return;
         }
-        fetching->answers++;
-        partial_find(fetching->account->name, fetching->folder, fetching->info.uidvalidity, fetching->wanted,
-                     fetching->wanted_count, halves_found, fetching);
-}
-
-static int by_row(const void *a, const void *b)
-{
-        const struct listed_row *one = a, *two = b;
-
-        return one->uid < two->uid ? -1 : one->uid > two->uid;
+        free(large);
 }
 
 /* By ascending UID, each once: of a message that came in several responses each may have said something else.
@@ -77,12 +78,10 @@ static int by_row(const void *a, const void *b)
 static void order_rows(struct fetching *fetching)
 {
         struct listed_row *rows = fetching->rows;
-        size_t kept = 0, ordered = 1;
+        size_t kept = 0;
 
-        while (ordered < fetching->row_count && rows[ordered - 1].uid <= rows[ordered].uid)
-                ordered++;
-        if (ordered < fetching->row_count) /* not as servers do */
-                qsort(rows, fetching->row_count, sizeof *rows, by_row);
+        static_assert(offsetof(struct listed_row, uid) == 0, "they are ordered by it");
+        order_by_number(rows, fetching->row_count, sizeof *rows);
         for (size_t i = 0; i < fetching->row_count; i++) {
                 struct listed_row *same = kept && rows[kept - 1].uid == rows[i].uid ? &rows[kept - 1] : NULL;
                 if (!same) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Growing bytes: the maximum is exact, consumed space is reused, what was forgotten is overwritten. */
+/* Growing bytes: the maximum is exact, consumed space is reused, what was forgotten is overwritten; and items
+ * brought into order. */
 #include "common/buf.c"
+#include "common/order.c"
 
 #include <check.h>
 
@@ -94,6 +96,39 @@ START_TEST(text_is_taken_and_memory_given_back)
 }
 END_TEST
 
+/* ---- order.h ---- */
+
+struct numbered {
+        uint32_t number, place;
+        char more[3];
+};
+
+/* 0: upwards, 1: downwards, 2: at random with many equal ones, 3: over all 32 bits. */
+static uint32_t number_in(int kind, uint32_t i, uint32_t count)
+{
+        return kind == 0 ? i : kind == 1 ? count - i : kind == 2 ? i * 2654435761u % 50 : i * 2654435761u;
+}
+
+START_TEST(any_order_becomes_ascending)
+{
+        enum { MANY = 3000 };
+        static struct numbered items[MANY];
+
+        for (uint32_t count = 0; count <= MANY; count = count < 3 ? count + 1 : count * 10) {
+                for (uint32_t i = 0; i < count; i++)
+                        items[i] = (struct numbered){ number_in(_i, i, count), i, "ab" };
+                order_by_number(items, count, sizeof *items);
+                for (uint32_t i = 0; i < count; i++) {
+                        ck_assert_uint_eq(items[i].number, number_in(_i, items[i].place, count));
+                        ck_assert_str_eq(items[i].more, "ab");
+                        ck_assert(!i || items[i - 1].number < items[i].number ||
+                                  (items[i - 1].number == items[i].number &&
+                                   items[i - 1].place < items[i].place));
+                }
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("buf");
@@ -103,6 +138,7 @@ int main(void)
         tcase_add_test(tc, consumed_space_is_used_again);
         tcase_add_test(tc, forgotten_bytes_are_overwritten);
         tcase_add_test(tc, text_is_taken_and_memory_given_back);
+        tcase_add_loop_test(tc, any_order_becomes_ascending, 0, 4);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
         srunner_run_all(sr, CK_ENV);
