@@ -62,16 +62,23 @@ static void put_remedy(struct cause *cause, const char *remedy, const char *stat
                 cause_remedy(cause, "%s", remedy);
 }
 
+bool fleet_ssh_trouble(const char *words, const char *station, struct cause *cause)
+{
+        for (size_t i = 0; i < count_of(troubles); i++)
+                if (strstr(words, troubles[i].words)) {
+                        (void)cause_set(cause, CAUSE_CONNECT, "%s", troubles[i].sentence);
+                        put_remedy(cause, troubles[i].remedy, station);
+                        return true;
+                }
+        return false;
+}
+
 /* No answer of the station at all. What no row knows is told in ssh's own words. */
 static void not_reached(struct fleet_answer *answer, const char *words)
 {
         answer->exit = EXIT_NO_DAEMON;
-        for (size_t i = 0; i < count_of(troubles); i++)
-                if (strstr(words, troubles[i].words)) {
-                        (void)cause_set(&answer->cause, CAUSE_CONNECT, "%s", troubles[i].sentence);
-                        put_remedy(&answer->cause, troubles[i].remedy, answer->station);
-                        return;
-                }
+        if (fleet_ssh_trouble(words, answer->station, &answer->cause))
+                return;
         scoped(scoped_free) char *line = last_line(words);
         (void)cause_set(&answer->cause, CAUSE_CONNECT, "ssh did not get there%s%s", line[0] ? ": " : "",
                         line);

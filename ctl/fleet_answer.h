@@ -22,6 +22,8 @@ struct fleet_answer {
  * this one, or where it has more, it is not taken. */
 void fleet_answer_take(struct fleet_answer *answer, const char *station, const struct fleet_task *task,
                        bool json, int64_t timeout_ms, size_t *values);
+/* Why ssh did not get to a host, by what it said: false where nothing known is among it. */
+bool fleet_ssh_trouble(const char *words, const char *station, struct cause *cause);
 /* Its JSON is none that the command gives: a failure, as words would be. */
 void fleet_answer_is_none(struct fleet_answer *answer);
 void fleet_answer_done(struct fleet_answer *answer);

@@ -5,11 +5,16 @@
  */
 #include "ctl/options.h"
 
+#include "common/limits.h"
 #include "ctl/commands.h"
+#include "ctl/fleet_answer.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -251,14 +256,43 @@ char *shell_quoted(const char *word)
         return out;
 }
 
-/* Runs ssh with this terminal, and returns its exit status; 128 and more: a signal. */
-static int run_ssh(const char *const *words)
+enum { HEARD_MOST = 16 * KIB };
+
+/* What ssh says is passed on as it comes, and the end of it kept: it may be why. A process that it leaves
+ * behind (ControlPersist) may hold the pipe, so the end is ssh's own. */
+static void pass_on(int from, int ended, struct buf *heard)
 {
-        int status = 0;
+        struct pollfd fds[2] = { { .fd = from, .events = POLLIN }, { .fd = ended, .events = POLLIN } };
+        char piece[4096];
+        for (bool over = false; !over;) {
+                if (poll(fds, 2, -1) < 0 && errno != EINTR)
+                        return;
+                over = fds[1].revents != 0;
+                ssize_t got = read(from, piece, sizeof piece);
+                if (got > 0) {
+                        over = false;
+                        buf_consume(heard, heard->len > HEARD_MOST / 2 ? heard->len / 2 : 0);
+                        if (buf_append(heard, piece, (size_t)got) < 0 ||
+                            tool_write(STDERR_FILENO, piece, (size_t)got) < 0)
+                                continue; /* nobody hears it */
+                } else if (got == 0) {
+                        fds[0].fd = -1; /* only its end is awaited */
+                        over |= ended < 0;
+                }
+        }
+}
+
+/* Runs ssh with this terminal, and returns its exit status; 128 and more: a signal. */
+static int run_ssh(const char *const *words, struct buf *heard)
+{
+        int status = 0, says[2] = { -1, -1 };
         fflush(stdout);
+        bool listens = pipe2(says, O_CLOEXEC) == 0;
         pid_t pid = fork();
         if (pid == 0) {
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* who ends this tool ends it, too */
+                if (listens)
+                        (void)dup2(says[1], STDERR_FILENO);
                 execvp("ssh", (char *const *)(void *)words);
         }
         if (pid <= 0) {
@@ -272,16 +306,25 @@ static int run_ssh(const char *const *words)
         }
         (void)signal(SIGINT, SIG_IGN); /* keys of the terminal are for ssh */
         (void)signal(SIGQUIT, SIG_IGN);
+        close_fd(&says[1]);
+        scoped(scoped_close) int from = says[0], ended = pidfd_open(pid, 0);
+        if (listens && fcntl(from, F_SETFL, O_NONBLOCK) == 0)
+                pass_on(from, ended, heard);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
         }
         return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /* Beside the words of ssh, or of the shell over there. */
-static int tell_remote(const char *host, int status)
+static int tell_remote(const char *host, int status, const char *heard)
 {
         enum { SSH_FAILED = 255, NOT_EXECUTABLE = 126, NO_COMMAND = 127 };
         struct cause cause;
+        if (status == SSH_FAILED && fleet_ssh_trouble(heard, host, &cause)) {
+                cause_prefix(&cause, "%s: ", host);
+                cause.code = CAUSE_NO_DAEMON;
+                return tell_cause(&cause);
+        }
         if (status == SSH_FAILED) {
                 (void)cause_set(&cause, CAUSE_NO_DAEMON, "ssh did not get to %s, or was cut off", host);
                 cause_remedy(&cause, "ssh says why above; to see each step: ssh -v %s true", host);
@@ -316,7 +359,10 @@ int options_run_remote(struct tool *tool, int argc, char **argv)
         for (int i = 1; i < argc; i++)
                 if (argv[i])
                         out[count++] = quoted[quoted_count++] = shell_quoted(argv[i]);
-        int status = tell_remote(tool->host, run_ssh(out));
+        scoped(buf_free) struct buf heard = BUF_WITH_MAX(HEARD_MOST);
+        int status = run_ssh(out, &heard);
+        scoped(scoped_free) char *words = buf_take_text(&heard);
+        status = tell_remote(tool->host, status, words);
         for (size_t i = 0; i < quoted_count; i++)
                 free(quoted[i]);
         return status;

@@ -152,10 +152,11 @@ def test_whatever_is_wrong_with_one_is_told_and_holds_up_nobody(fleet):
 
 def test_one_host_that_is_not_reached(fleet):
     """Beside the words of ssh there is what to do, and the exit status is that of several."""
-    for host in ("nowhere", "off", "unknown"):
+    for host, words, remedy in (("nowhere", "Could not resolve hostname", "correct the name"), ("off", "No route to host", "the network"),
+                                ("unknown", "verification failed", "comparing the fingerprint: ssh unknown"),
+                                ("asks", "Permission denied", "ssh-copy-id asks"), ("cut", "", "to see each step: ssh -v cut true")):
         done = fleet.run("-H", host, "status")
-        assert done.returncode == 3 and f"what to do: ssh says why above; to see each step: ssh -v {host} true" in \
-            " ".join(done.err.split()), done
+        assert done.returncode == 3 and words in done.err and remedy in " ".join(done.err.split()), done
     fleet.daemon("a", ListAccounts={"accounts": []})
     assert fleet.run("-H", "a", "account", "list").returncode == 0
     done = fleet.run("-H", "a", "account", "lst")
