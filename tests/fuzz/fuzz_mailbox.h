@@ -77,14 +77,14 @@ static int visit_refused(void *ctx, const struct mailbox_entry *entry, unused_ar
         fuzz_must(entry->uid);
         return 0;
 }
-static void visit_gone(void *ctx, const struct mailbox_entry *entry)
+static void visit_gone(void *ctx, const struct mailbox_entry *entry, unused_arg bool told)
 {
         (void)ctx;
         fuzz_must(entry->uid);
 }
 static void visit_not_marked(void *ctx, const struct mailbox_entry *entry, unused_arg const struct cause *why)
 {
-        visit_gone(ctx, entry);
+        visit_gone(ctx, entry, true);
 }
 static void visit_changed(unused_arg void *ctx)
 {
