@@ -49,6 +49,8 @@ void loop_advance(int64_t ms);
 struct timer;
 struct timer *timer_new(void (*fire)(void *ctx), void *ctx) must_use;
 void timer_set(struct timer *timer, int64_t ms);
+/* In the loop's next turn: for work that is too long for one, and lets others go on in between. */
+void timer_set_next_turn(struct timer *timer);
 void timer_stop(struct timer *timer);
 bool timer_is_set(const struct timer *timer);
 /* Milliseconds until it fires; -1: it is not set. */

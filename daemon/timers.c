@@ -76,6 +76,14 @@ void timer_set(struct timer *timer, int64_t ms)
         settle(index, timer);
 }
 
+/* Due a moment later, and not at once: loop_advance() fires what is due as long as there is any. */
+void timer_set_next_turn(struct timer *timer)
+{
+        enum { NEXT_TURN_MS = 1 };
+
+        timer_set(timer, NEXT_TURN_MS);
+}
+
 void timer_stop(struct timer *timer)
 {
         if (!timer || timer->place == 0)

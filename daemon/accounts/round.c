@@ -4,8 +4,6 @@
 
 #include "daemon/loop.h"
 
-enum { ROUND_NEXT_MS = 1 }; /* a timer that is due now may fire again within this turn */
-
 static void visit_some(void *ctx)
 {
         struct accounts_round *round = ctx;
@@ -23,7 +21,7 @@ static void visit_some(void *ctx)
                 accounts_round_stop(round);
         }
         if (round->timer)
-                timer_set(round->timer, ROUND_NEXT_MS);
+                timer_set_next_turn(round->timer);
 }
 
 void accounts_round_begin(struct accounts_round *round)

@@ -193,10 +193,7 @@ bool call_read(struct call *call)
 
 /* ---- a reply in pieces over several turns ---- */
 
-enum {
-        PIECE_US = 4000,   /* of a turn that are written on end */
-        NEXT_PIECE_MS = 1, /* a timer that is due now may fire again within this turn */
-};
+enum { PIECE_US = 4000 }; /* of a turn that are written on end */
 
 struct long_reply {
         struct call *call;
@@ -265,7 +262,7 @@ static void write_on(void *ctx)
                 if (own_turn)
                         client_flush(client);
                 if (client->out.len < LIMIT_CLIENT_UNREAD) /* else once it has read some of it */
-                        timer_set(reply->timer, NEXT_PIECE_MS);
+                        timer_set_next_turn(reply->timer);
         }
 }
 

@@ -21,10 +21,7 @@ static struct {
         struct timer *timer;
 } line = { .end = &line.first };
 
-enum {
-        NEXT_TURN_MS = 1,        /* a timer that is due now may fire again within this turn */
-        PARSED_HERE = 256 * KIB, /* a larger call is parsed by a thread */
-};
+enum { PARSED_HERE = 256 * KIB }; /* a larger call is parsed by a thread */
 
 static void serve_line(void *ctx);
 
@@ -52,7 +49,7 @@ static void put_off(struct client *client)
         line.end = &client->behind;
         if (!line.timer)
                 line.timer = timer_new(serve_line, NULL);
-        timer_set(line.timer, NEXT_TURN_MS);
+        timer_set_next_turn(line.timer);
 }
 
 void serve_close(void)
@@ -409,7 +406,7 @@ static void serve_line(void *ctx unused_arg)
                         last = client; /* it came behind those that were there */
         }
         if (line.first)
-                timer_set(line.timer, NEXT_TURN_MS);
+                timer_set_next_turn(line.timer);
 }
 
 
