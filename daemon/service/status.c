@@ -137,13 +137,6 @@ static void advise_account(json_t *advice, const struct account *account)
         json_decref(warnings);
 }
 
-/* NULL: there is no fault, and nothing is added. */
-static void push_cause(json_t *list, const struct cause *cause)
-{
-        if (cause)
-                (void)json_array_append_new(list, cause_json(cause));
-}
-
 static void advise_sentence(void *advice, const char *sentence)
 {
         advise(advice, "%s", sentence);
@@ -192,24 +185,27 @@ static json_t *submission_json(void)
         return object;
 }
 
-/* What is wrong with the station itself. The caller owns it. */
+/* What may be wrong with the station itself; each gives NULL while it is not. */
+static const struct cause *(*const station_faults[])(void) = { store_fault, reserve_fault, trust_fault,
+                                                               allowed_fault };
+
+/* The caller owns it. */
 static json_t *service_faults(void)
 {
         json_t *faults = json_array();
 
-        push_cause(faults, store_fault());
-        push_cause(faults, reserve_fault());
-        push_cause(faults, trust_fault());
-        push_cause(faults, allowed_fault());
+        for (size_t i = 0; i < count_of(station_faults); i++)
+                if (station_faults[i]())
+                        (void)json_array_append_new(faults, cause_json(station_faults[i]()));
         return faults;
 }
 
 size_t service_fault_count(void)
 {
-        json_t *faults = service_faults();
-        size_t count = json_array_size(faults);
+        size_t count = 0;
 
-        json_decref(faults);
+        for (size_t i = 0; i < count_of(station_faults); i++)
+                count += station_faults[i]() != NULL;
         return count;
 }
 
