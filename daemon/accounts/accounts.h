@@ -51,8 +51,15 @@ void accounts_add(const char *name, const char *kind, const json_t *properties, 
 void accounts_set(const char *name, const json_t *properties, account_done done, void *ctx);
 void accounts_delete(const char *name, bool force, account_done done, void *ctx);
 
+struct apply_user {
+        /* This account was added, or is another one now; `differences` of properties_differences(), borrowed.
+         * Some of them in a turn of the loop. Not in a dry run. */
+        void (*changed)(void *ctx, const char *name, bool is_new, const json_t *differences);
+        /* Once: [{account, change: "add"|"set"|"none", properties, differences, text}], borrowed, which may
+         * be taken apart; or the problems, and nothing has changed. */
+        void (*done)(void *ctx, json_t *changes, const struct causes *problems);
+};
 /* What `apply` would do or does: makes the station match these account objects ({name, kind, properties}, or
- * flat property objects). done: [{account, change: "add"|"set"|"none", properties, differences, text}] or the
- * problems. */
-void accounts_apply(const json_t *accounts, bool dry_run,
-                    void (*done)(void *ctx, json_t *changes, const struct causes *problems), void *ctx);
+ * flat property objects), which are taken out of the array on the way. Thousands take several turns of the
+ * loop. */
+void accounts_apply(json_t *accounts, bool dry_run, const struct apply_user *user, void *ctx);

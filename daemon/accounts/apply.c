@@ -4,6 +4,9 @@
  * of accounts is. Everything is checked; identities are bound for those to be added; then all files as they
  * are to be are written into one, accounts.apply, whose presence decides. What follows, the files themselves
  * and the end of accounts.apply, is tried until it is done, by the next start if need be.
+ *
+ * There may be thousands of accounts, so each of these is done for some of them in a turn of the loop
+ * (take_turns). In all of them the set is the same, by the lock.
  */
 #include "daemon/accounts/accounts_parts.h"
 
@@ -11,20 +14,21 @@
 #include "common/names.h"
 #include "daemon/loop.h"
 #include "daemon/messages.h"
+#include "daemon/store/jobs.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/store/store.h"
 
 #include <stdio.h>
 
 enum {
-        APPLY_AGAIN_MS = 1000, /* between tries to write what was decided */
-        APPLY_ON_END = 32,     /* accounts planned, or taken over, in one turn of the loop */
-        APPLY_NEXT_MS = 1,
-        APPLY_MOST = 256 * MIB, /* accounts.apply: a document that came in one frame, indented */
+        APPLY_AGAIN_MS = 1000,  /* between tries to write what was decided */
+        APPLY_ON_END = 32,      /* accounts worked on in one turn of the loop */
+        APPLY_MOST = 256 * MIB, /* accounts.apply */
 };
 
 struct planned {
-        const char *name;        /* in `requests` */
+        const json_t *change;    /* in `changes` */
+        const char *name;        /* in it */
         struct account *account; /* NULL: to be added */
         char id[OWNER_ID_SIZE];
         struct property_values values;
@@ -32,21 +36,54 @@ struct planned {
 };
 
 struct applying {
-        json_t *document;
+        json_t *document; /* what was planned is taken out of it */
         json_t *changes;  /* the answer */
-        json_t *requests; /* [{name, kind, properties}] in step with changes */
         json_t *names;    /* of these, as an object's keys */
-        size_t looked_at; /* of the document, then those taken over */
         bool dry_run;
         struct planned *planned; /* those that change */
-        size_t count, next;
-        size_t binding; /* identities under way */
-        bool failed;
-        struct timer *again, *turn;
+        size_t count, size, next;
+        struct buf decision; /* the text of accounts.apply, as far as it is written */
+        size_t binding;      /* identities under way */
+        bool failed, is_decided;
+        struct timer *again;
+        struct timer *turn; /* what is done in turns: */
+        void (*work)(struct applying *apply, size_t index);
+        size_t at, end;
+        void (*then)(struct applying *apply); /* once it is done for all */
         struct causes problems;
-        void (*done)(void *ctx, json_t *changes, const struct causes *problems);
+        const struct apply_user *user; /* NULL: nobody waits any more */
         void *ctx;
 };
+
+/* ---- turns ---- */
+
+static void take_turn(void *ctx)
+{
+        struct applying *apply = ctx;
+
+        if (store_closing())
+                return; /* apply_close() follows */
+        for (int i = 0; i < APPLY_ON_END && apply->at < apply->end; i++)
+                apply->work(apply, apply->at++);
+        if (apply->at < apply->end)
+                timer_set_next_turn(apply->turn);
+        else
+                apply->then(apply); /* may end it */
+}
+
+/* Does `work` for the first `count`, some in each turn, beginning with this one. */
+static void take_turns(struct applying *apply, size_t count,
+                       void (*work)(struct applying *apply, size_t index),
+                       void (*then)(struct applying *apply))
+{
+        apply->at = 0;
+        apply->end = count;
+        apply->work = work;
+        apply->then = then;
+        take_turn(apply);
+}
+
+/* ---- the plan ---- */
 
 /* The writable properties of an export: flat, or under `properties`. */
 static json_t *properties_of(const json_t *object)
@@ -115,14 +152,20 @@ static void check_one(struct applying *apply, const char *name, const char *kind
                 cause_prefix(&apply->problems.items[i], "account %s: ", name);
 }
 
-static void plan_change(struct applying *apply, const char *name, struct account *account,
+static void plan_change(struct applying *apply, const json_t *change, struct account *account,
                         struct property_values *values)
 {
         struct planned *planned;
 
-        apply->planned = new_resized(apply->planned, apply->count + 1, sizeof *apply->planned);
+        if (apply->count == apply->size) {
+                apply->size = apply->size ? 2 * apply->size : 16;
+                apply->planned = new_resized(apply->planned, apply->size, sizeof *apply->planned);
+        }
         planned = &apply->planned[apply->count++];
-        *planned = (struct planned){ .name = name, .account = account, .values = *values };
+        *planned = (struct planned){ .change = change,
+                                     .name = json_string_value(json_object_get(change, "account")),
+                                     .account = account,
+                                     .values = *values };
         if (account)
                 (void)snprintf(planned->id, sizeof planned->id, "%s", account->id);
         else
@@ -147,7 +190,7 @@ static void plan_one(struct applying *apply, const json_t *object)
         }
         struct account *account = account_named(name);
         json_t *wanted = properties_of(object);
-        json_t *request = json_object(), *change = json_object();
+        json_t *change = json_object();
 
         if (account && kind && !same_text(kind, prop_text(&account->values, PROP_KIND)))
                 cause_about(causes_add(&apply->problems), CAUSE_INVALID, "kind",
@@ -163,7 +206,7 @@ static void plan_one(struct applying *apply, const json_t *object)
         bool none = account && json_object_size(wanted) == 0;
         json_put_text(change, "account", name);
         json_put_text(change, "change", none ? "none" : account ? "set" : "add");
-        json_put(change, "properties", json_incref(wanted));
+        json_put(change, "properties", wanted);
         json_put(change, "differences", properties_differences(account ? &account->values : NULL, &values));
         scoped(scoped_free) char *text = text_of("%s %s",
                                                  none      ? "nothing to change for"
@@ -171,15 +214,18 @@ static void plan_one(struct applying *apply, const json_t *object)
                                                            : "add",
                                                  name);
         json_put_text(change, "text", text);
-        json_put_text(request, "name", name);
-        json_put_text(request, "kind", kind);
-        json_put(request, "properties", wanted);
         (void)json_array_append_new(apply->changes, change);
-        (void)json_array_append_new(apply->requests, request);
         json_put(apply->names, name, json_true());
         if (!none && !apply->problems.count)
-                plan_change(apply, json_string_value(json_object_get(request, "name")), account, &values);
+                plan_change(apply, change, account, &values);
         properties_done(&values);
+}
+
+/* By the rules of add and set, against the set as it is under the lock. */
+static void plan_next(struct applying *apply, size_t index)
+{
+        plan_one(apply, json_array_get(apply->document, index));
+        (void)json_array_set_new(apply->document, index, json_null()); /* thousands go bit by bit */
 }
 
 static void count_planned(struct applying *apply)
@@ -193,14 +239,6 @@ static void count_planned(struct applying *apply)
                             "there would be more than %d accounts", LIMIT_ACCOUNTS);
 }
 
-/* Then what is under way goes on: thousands are not worked on in one turn of the loop. */
-static void go_on_next_turn(struct applying *apply, void (*fire)(void *ctx))
-{
-        timer_free(take(apply->turn));
-        apply->turn = timer_new(fire, apply);
-        timer_set(apply->turn, APPLY_NEXT_MS);
-}
-
 static struct applying *present; /* the one that has the lock */
 
 /* Every way out comes here once. `done` may begin another apply, which waits for the lock. */
@@ -208,9 +246,10 @@ static void finish(struct applying *apply)
 {
         if (present == apply)
                 present = NULL;
-        if (apply->done)
-                apply->done(apply->ctx, apply->changes, &apply->problems);
+        if (apply->user)
+                apply->user->done(apply->ctx, apply->changes, &apply->problems);
         causes_free(&apply->problems);
+        buf_free(&apply->decision);
         for (size_t i = 0; i < apply->count; i++) {
                 properties_done(&apply->planned[i].values);
                 free(apply->planned[i].text);
@@ -221,7 +260,6 @@ static void finish(struct applying *apply)
         json_decref(apply->names);
         json_decref(apply->document);
         json_decref(apply->changes);
-        json_decref(apply->requests);
         free(apply);
 }
 
@@ -243,21 +281,31 @@ static void apply_unbound(void *ctx, const struct owner_rows *rows, const struct
                 apply_end(apply);
 }
 
+static void unbind_next(struct applying *apply, size_t index)
+{
+        const struct planned *planned = &apply->planned[index];
+
+        if (planned->account)
+                return;
+        apply->binding++;
+        owner_renew(planned->name, NULL, true, apply_unbound, apply);
+}
+
+static void all_unbinding(struct applying *apply)
+{
+        if (--apply->binding == 0)
+                apply_end(apply);
+}
+
 /* Nothing was decided: the identities that were bound for new accounts are taken back, for which nobody
  * waits. */
 static void apply_give_up(struct applying *apply)
 {
-        if (apply->done) /* nobody waits for the clearing up */
-                apply->done(apply->ctx, apply->changes, &apply->problems);
-        apply->done = NULL;
+        if (apply->user) /* nobody waits for the clearing up */
+                apply->user->done(apply->ctx, apply->changes, &apply->problems);
+        apply->user = NULL;
         apply->binding = 1;
-        for (size_t i = 0; i < apply->count; i++)
-                if (!apply->planned[i].account) {
-                        apply->binding++;
-                        owner_renew(apply->planned[i].name, NULL, true, apply_unbound, apply);
-                }
-        if (--apply->binding == 0)
-                apply_end(apply);
+        take_turns(apply, apply->count, unbind_next, all_unbinding);
 }
 
 /* ---- the files ---- */
@@ -267,36 +315,39 @@ static char *decision_path(void)
         return text_of("%s/accounts.apply", store_directory());
 }
 
-/* All files are there and accounts.apply is gone: the accounts change in memory, some in each turn of the
- * loop, while the lock keeps other changes out. */
-static void take_over(void *ctx)
+static void tell_changed(const struct applying *apply, const struct planned *planned)
 {
-        struct applying *apply = ctx;
-        size_t end = apply->looked_at + APPLY_ON_END;
+        if (apply->user)
+                apply->user->changed(apply->ctx, planned->name, !planned->account,
+                                     json_object_get(planned->change, "differences"));
+}
 
-        for (; apply->looked_at < apply->count && apply->looked_at < end; apply->looked_at++) {
-                struct planned *planned = &apply->planned[apply->looked_at];
-                if (planned->account)
-                        account_change_values(planned->account, &planned->values);
-                else
-                        (void)account_appear(&planned->values, planned->id);
-        }
-        if (apply->looked_at < apply->count)
-                go_on_next_turn(apply, take_over);
+/* All files are there and accounts.apply is gone: the accounts change in memory, while the lock keeps other
+ * changes out. */
+static void take_over(struct applying *apply, size_t index)
+{
+        struct planned *planned = &apply->planned[index];
+
+        if (planned->account)
+                account_change_values(planned->account, &planned->values);
         else
-                apply_end(apply);
+                (void)account_appear(&planned->values, planned->id);
+        free(take(planned->text));
+        tell_changed(apply, planned);
 }
 
 static void write_next(void *ctx);
 
 /* Tried until the disk takes it: it is decided. Killed in here, the next start writes the rest
- * (apply_recover). */
+ * (apply_recover), and so it does where the store closes meanwhile. */
 static void file_written(void *ctx, const struct cause *cause)
 {
         struct applying *apply = ctx;
 
+        if (store_closing())
+                return; /* apply_close() follows */
         if (!cause_happened(cause) && apply->next++ == apply->count) {
-                take_over(apply);
+                take_turns(apply, apply->count, take_over, apply_end);
         } else if (!cause_happened(cause)) {
                 write_next(apply);
         } else {
@@ -323,6 +374,7 @@ static void decided(void *ctx, const struct cause *cause)
         struct applying *apply = ctx;
 
         if (!cause_happened(cause)) {
+                apply->is_decided = true;
                 write_next(apply);
                 return;
         }
@@ -331,32 +383,44 @@ static void decided(void *ctx, const struct cause *cause)
 }
 
 /* It holds the very texts of all files, so that the start needs nothing else to finish. */
+static void decision_add(struct applying *apply, size_t index)
+{
+        struct json_writer out = { .to = &apply->decision, .failed = apply->failed };
+        json_t *file = json_object();
+
+        json_put_text(file, "name", apply->planned[index].name);
+        json_put_text(file, "text", apply->planned[index].text);
+        json_write(&out, index ? ",\n" : "{\"version\":1,\"files\":[\n");
+        json_write_value(&out, file);
+        apply->failed = out.failed;
+}
+
 static void decide(struct applying *apply)
 {
-        json_t *decision = json_object(), *files = json_array();
+        struct json_writer out = { .to = &apply->decision, .failed = apply->failed };
         scoped(scoped_free) char *path = decision_path();
 
-        for (size_t i = 0; i < apply->count; i++) {
-                json_t *file = json_object();
-                json_put_text(file, "name", apply->planned[i].name);
-                json_put_text(file, "text", apply->planned[i].text);
-                (void)json_array_append_new(files, file);
+        json_write(&out, "]}\n");
+        if (out.failed) {
+                (void)cause_set(causes_add(&apply->problems), CAUSE_TOO_LARGE,
+                                "the files of the %zu accounts that change are too large together",
+                                apply->count);
+                apply_give_up(apply);
+                return;
         }
-        json_put(decision, "version", json_integer(1));
-        json_put(decision, "files", files);
-        scoped(scoped_free) char *text = json_dumps(decision, JSON_INDENT(1));
-        json_decref(decision);
-        replace_file_later(path, text, strlen(text), decided, apply);
+        replace_file_later(path, buf_bytes(&apply->decision), apply->decision.len, decided, apply);
+        buf_free(&apply->decision);
 }
 
 /* ---- identities ---- */
 
 static void apply_all_bound(struct applying *apply)
 {
+        apply->decision = BUF_WITH_MAX(APPLY_MOST);
         if (apply->failed)
                 apply_give_up(apply);
         else
-                decide(apply);
+                take_turns(apply, apply->count, decision_add, decide);
 }
 
 static void apply_bound(void *ctx, const struct owner_rows *rows, const struct cause *cause)
@@ -372,66 +436,70 @@ static void apply_bound(void *ctx, const struct owner_rows *rows, const struct c
                 apply_all_bound(apply);
 }
 
+static void bind_next(struct applying *apply, size_t index)
+{
+        const struct planned *planned = &apply->planned[index];
+
+        if (planned->account)
+                return;
+        apply->binding++;
+        owner_renew(planned->name, planned->id, false, apply_bound, apply);
+}
+
+static void all_binding(struct applying *apply)
+{
+        if (--apply->binding == 0)
+                apply_all_bound(apply);
+}
+
 /* A dry run ends here. Identities are bound before the decision: a file names the identity that its rows
  * belong to. */
 static void apply_planned(struct applying *apply)
 {
         count_planned(apply);
-        apply->looked_at = 0;
         if (apply->dry_run || apply->problems.count || !apply->count) {
                 apply_end(apply);
                 return;
         }
         apply->binding = 1;
-        for (size_t i = 0; i < apply->count; i++)
-                if (!apply->planned[i].account) {
-                        apply->binding++;
-                        owner_renew(apply->planned[i].name, apply->planned[i].id, false, apply_bound, apply);
-                }
-        if (--apply->binding == 0)
-                apply_all_bound(apply);
-}
-
-/* Each account by the rules of add and set, against the set as it is under the lock. */
-static void plan_some(void *ctx)
-{
-        struct applying *apply = ctx;
-        size_t count = json_array_size(apply->document), end = apply->looked_at + APPLY_ON_END;
-
-        for (; apply->looked_at < count && apply->looked_at < end; apply->looked_at++)
-                plan_one(apply, json_array_get(apply->document, apply->looked_at));
-        if (apply->looked_at < count)
-                go_on_next_turn(apply, plan_some);
-        else
-                apply_planned(apply);
+        take_turns(apply, apply->count, bind_next, all_binding);
 }
 
 static void apply_begin(void *ctx)
 {
-        present = ctx;
-        plan_some(ctx);
+        struct applying *apply = ctx;
+
+        present = apply;
+        take_turns(apply, json_array_size(apply->document), plan_next, apply_planned);
 }
 
-void accounts_apply(const json_t *list, bool dry_run,
-                    void (*done)(void *ctx, json_t *changes, const struct causes *problems), void *ctx)
+void accounts_apply(json_t *list, bool dry_run, const struct apply_user *user, void *ctx)
 {
         struct applying *apply = new_object(struct applying);
 
-        *apply = (struct applying){ .done = done, .ctx = ctx, .dry_run = dry_run };
-        apply->document = json_deep_copy(list);
+        *apply = (struct applying){ .user = user, .ctx = ctx, .dry_run = dry_run };
+        apply->document = json_incref(list);
         apply->changes = json_array();
-        apply->requests = json_array();
         apply->names = json_object();
+        apply->turn = timer_new(take_turn, apply);
         changes_lock(apply_begin, apply);
 }
 
 void apply_close(void)
 {
-        if (!present)
+        struct applying *apply = present;
+
+        if (!apply)
                 return;
-        (void)cause_set(causes_add(&present->problems), CAUSE_CANCELLED,
-                        "the daemon is ending, and makes it so when it starts again");
-        finish(present);
+        if (apply->next > apply->count) /* all is on disk, and the next start finds it like that */
+                for (; apply->at < apply->count; apply->at++)
+                        tell_changed(apply, &apply->planned[apply->at]);
+        else
+                (void)cause_set(causes_add(&apply->problems), CAUSE_CANCELLED,
+                                apply->is_decided
+                                        ? "the daemon is ending, and makes it so when it starts again"
+                                        : "the daemon is ending; nothing was changed");
+        finish(apply);
 }
 
 /* ---- at the start ---- */

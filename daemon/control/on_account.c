@@ -213,43 +213,66 @@ void on_delete_account(struct call *call)
         accounts_delete(in->name, in->force, deleted, call);
 }
 
-/* One record for each account that is another one now. */
-static void audit_applied(struct call *call, const json_t *changes)
-{
-        size_t index;
-        json_t *change;
+/* What was changed is given away as it is written. */
+struct changes_reply {
+        json_t *changes;
+        size_t at;
+};
 
-        audit_nothing(call);
-        json_array_foreach((json_t *)changes, index, change) {
-                const char *what = json_string_value(json_object_get(change, "change"));
-                if (!same_text(what, "none"))
-                        audit_account(call, json_string_value(json_object_get(change, "account")),
-                                      same_text(what, "add"), json_object_get(change, "differences"));
+static bool changes_next(void *work, struct json_writer *out)
+{
+        struct changes_reply *reply = work;
+        size_t count = json_array_size(reply->changes);
+
+        if (reply->at == 0)
+                json_write(out, "{\"changes\":[");
+        for (int i = 0; i < LISTED_ON_END && reply->at < count; i++, reply->at++) {
+                if (reply->at)
+                        json_write(out, ",");
+                json_write_value(out, json_incref(json_array_get(reply->changes, reply->at)));
+                (void)json_array_set_new(reply->changes, reply->at, json_null());
         }
+        if (reply->at < count)
+                return true;
+        json_write(out, "]}");
+        return false;
+}
+
+static void changes_end(void *work)
+{
+        struct changes_reply *reply = work;
+
+        json_decref(reply->changes);
+        free(reply);
+}
+
+/* One record for each account that is another one now. */
+static void apply_changed(void *ctx, const char *name, bool is_new, const json_t *differences)
+{
+        audit_account(ctx, name, is_new, differences);
 }
 
 static void applied(void *ctx, json_t *changes, const struct causes *problems)
 {
+        static const struct long_reply_user user = { .next = changes_next, .end = changes_end };
         struct call *call = ctx;
 
         if (problems->count) {
                 call_fail_problems(call, problems);
                 return;
         }
-        if (call_parameters(call)->dry_run)
-                audit_nothing(call);
-        else
-                audit_applied(call, changes);
-        json_t *reply = json_object();
-        json_put(reply, "changes", json_incref(changes));
-        call_reply(call, reply);
+        struct changes_reply *reply = new_object(struct changes_reply);
+        reply->changes = json_incref(changes);
+        audit_nothing(call); /* what changed is in the trail by now */
+        call_reply_long(call, &user, reply);
 }
 
 void on_apply(struct call *call)
 {
+        static const struct apply_user user = { .changed = apply_changed, .done = applied };
         const struct parameters *in = call_parameters(call);
 
-        accounts_apply(in->account_list, in->dry_run, applied, call);
+        accounts_apply(in->account_list, in->dry_run, &user, call);
 }
 
 /* ---- secrets ---- */

@@ -346,6 +346,20 @@ def test_apply_is_all_or_nothing(station):
     assert json.loads(station.ctl("account", "export").out) == exported
 
 
+def test_apply_of_a_client_that_leaves(station):
+    """What was asked for is done, and told, whoever waits for the answer; more accounts than one turn of the loop takes."""
+    wanted = [f"n{number:02}" for number in range(70)]
+    with station.client() as client:
+        client.send(varlink.SERVICE + "Apply", {"accounts": [
+            {"name": name, "kind": "outgoing", "properties": {"hostname": "h.example", "enabled": False}} for name in wanted]})
+    for name in wanted[0], wanted[-1]:
+        station.wait_event("audit.recorded", account=name, action="account.added")
+    assert sorted(names(station)) == wanted
+    with station.client() as client:
+        changes = client.call("Apply", accounts=station.json("account", "export")["accounts"], dryRun=True)["changes"]
+    assert [(change["account"], change["change"]) for change in changes] == [(name, "none") for name in wanted]
+
+
 def test_changes_are_events(station):
     station.ctl("account", "add", "outgoing", "a", "hostname=localhost", "enabled=false")
     station.wait_event("account.added", account="a")

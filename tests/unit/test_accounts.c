@@ -49,6 +49,7 @@ struct answer {
         struct account *account;
         struct causes problems;
         json_t *changes, *differences;
+        unsigned applied; /* accounts told of by an apply */
         uint64_t unsent;
 };
 
@@ -78,6 +79,16 @@ static void account_came(void *ctx, struct account *account, const struct accoun
         come(answer, problems);
 }
 
+static void count_applied(void *ctx, const char *name, bool is_new, const json_t *differences)
+{
+        struct answer *answer = ctx;
+
+        ck_assert(!answer->come);
+        ck_assert(name[0] && json_array_size(differences));
+        ck_assert(!is_new || account_name_taken(name) || store_closing());
+        answer->applied++;
+}
+
 static void changes_came(void *ctx, json_t *changes, const struct causes *problems)
 {
         struct answer *answer = ctx;
@@ -85,6 +96,8 @@ static void changes_came(void *ctx, json_t *changes, const struct causes *proble
         answer->changes = json_incref(changes);
         come(answer, problems);
 }
+
+static const struct apply_user apply_user = { count_applied, changes_came };
 
 static void await(struct answer *answers, size_t count)
 {
@@ -684,7 +697,7 @@ static struct answer apply(const char *document, bool dry_run)
         struct answer answer = { 0 };
         json_t *given = json(document);
 
-        accounts_apply(given, dry_run, changes_came, &answer);
+        accounts_apply(given, dry_run, &apply_user, &answer);
         json_decref(given);
         await(&answer, 1);
         return answer;
@@ -749,10 +762,10 @@ static void visit(struct account *account)
                 loop_end();
 }
 
-START_TEST(many_take_several_turns)
+/* A document of as many, but for its closing bracket. */
+static char *many(void)
 {
         struct buf text = BUF_WITH_MAX(64 * KIB);
-        struct accounts_round round = { .visit = visit };
 
         for (int i = 0; i < MANY; i++)
                 ck_assert_int_eq(buf_appendf(&text,
@@ -760,7 +773,80 @@ START_TEST(many_take_several_turns)
                                              "\"h.example\"}",
                                              i ? "," : "[", i),
                                  0);
-        scoped(scoped_free) char *most = buf_take_text(&text);
+        return buf_take_text(&text);
+}
+
+static void (*const apply_stages[])(struct applying *apply, size_t index) = { plan_next, bind_next,
+                                                                              decision_add, take_over };
+
+START_TEST(an_apply_takes_turns)
+{
+        scoped(scoped_free) char *most = many(), *whole = text_of("%s]", most);
+        struct answer answer = { 0 };
+        json_t *given = json(whole);
+        unsigned turns[count_of(apply_stages)] = { 0 };
+
+        accounts_apply(given, false, &apply_user, &answer);
+        while (!answer.come) {
+                void (*work)(struct applying *apply, size_t index) = present->work;
+                size_t at = present->at;
+                unsigned before = added, told = answer.applied;
+                loop_turn();
+                ck_assert_uint_le(added - before, APPLY_ON_END);
+                ck_assert_uint_le(answer.applied - told, APPLY_ON_END);
+                if (!present || present->work != work)
+                        continue;
+                ck_assert_uint_le(present->at - at, APPLY_ON_END);
+                for (size_t i = 0; i < count_of(apply_stages); i++)
+                        turns[i] += work == apply_stages[i] && present->at > at;
+        }
+        for (size_t i = 0; i < count_of(apply_stages); i++)
+                ck_assert_uint_ge(turns[i], MANY / APPLY_ON_END - 2);
+        ck_assert_uint_eq(answer.problems.count, 0);
+        ck_assert_uint_eq(answer.applied, MANY);
+        ck_assert_uint_eq(added, MANY);
+        for (size_t i = 0; i < json_array_size(given); i++)
+                ck_assert(json_is_null(json_array_get(given, i)));
+        json_decref(given);
+        forget(&answer);
+}
+END_TEST
+
+/* Cut off at each stage, before its last turn, and (the last) between two files: what was decided is there
+ * after the next start, what was not has not been, and the answer says which. */
+START_TEST(an_apply_is_cut_off)
+{
+        enum { FILES = count_of(apply_stages) };
+        scoped(scoped_free) char *most = many(), *whole = text_of("%s]", most);
+        struct answer answer = { 0 };
+        json_t *given = json(whole);
+        struct cause cause = { 0 };
+        bool done = _i < FILES && apply_stages[_i] == take_over, decided_by_then = done || _i == FILES;
+
+        accounts_apply(given, false, &apply_user, &answer);
+        while (_i < FILES ? present->work != apply_stages[_i] : present->next < 3)
+                loop_turn();
+        ck_assert(!answer.come);
+        store_close();
+        loop_turn();
+        accounts_close();
+        ck_assert(answer.come);
+        ck_assert_uint_eq(answer.problems.count, done ? 0 : 1);
+        ck_assert_uint_eq(answer.applied, done ? MANY : 0);
+        if (!done)
+                ck_assert((strstr(answer.problems.items[0].text, "nothing") == NULL) == decided_by_then);
+        ck_assert_msg(store_open(state_folder, &cause) == 0, "%s", cause.text);
+        ck_assert_msg(accounts_open(&cause) == 0, "%s", cause.text);
+        ck_assert_uint_eq(accounts_count(), decided_by_then ? MANY : 0);
+        json_decref(given);
+        forget(&answer);
+}
+END_TEST
+
+START_TEST(many_take_several_turns)
+{
+        struct accounts_round round = { .visit = visit };
+        scoped(scoped_free) char *most = many();
         scoped(scoped_free) char *twice = text_of("%s,{\"name\": \"m100\"}]", most);
         scoped(scoped_free) char *whole = text_of("%s]", most);
         struct answer answer = apply(twice, false);
@@ -840,6 +926,8 @@ int main(void)
         tcase_add_test(tests, many_come_change_and_go);
         tcase_add_test(tests, a_document_is_made_true);
         tcase_add_test(tests, many_take_several_turns);
+        tcase_add_test(tests, an_apply_takes_turns);
+        tcase_add_loop_test(tests, an_apply_is_cut_off, 0, count_of(apply_stages) + 1);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
