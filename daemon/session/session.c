@@ -28,7 +28,6 @@ struct how_ended {
 
 static struct {
         struct session *all, *last;
-        unsigned waiting;
         bool sweeping, telling;
 } links;
 
@@ -42,12 +41,7 @@ static bool waits(const struct session *session)
 
 bool session_contended(const struct session *session)
 {
-        if (!links.waiting)
-                return false;
-        for (struct session *other = links.all; other; other = other->next)
-                if (waits(other) && (session_places_all_taken() || other->host == session->host))
-                        return true;
-        return false;
+        return session_line_waits(session);
 }
 
 int64_t session_waits_ms(const struct session *session)
@@ -78,11 +72,17 @@ static void free_link(void *ctx)
 static void start_waiting(void *unused);
 
 /* Once a turn, however many places came free in it. */
-void sessions_start_waiting(void)
+static void start_waiting_later(void)
 {
         if (!links.sweeping)
                 loop_later(start_waiting, NULL);
         links.sweeping = true;
+}
+
+void sessions_start_waiting(void)
+{
+        session_hosts_each(session_line_look);
+        start_waiting_later();
 }
 
 /* At most once: an end and a close may follow each other. */
@@ -92,7 +92,8 @@ static void give_back_place(struct session *session)
                 return;
         session->counted = false;
         session_place_give_back(session->host);
-        sessions_start_waiting();
+        session_line_look(session->host);
+        start_waiting_later();
 }
 
 /* ---- the end ---- */
@@ -118,7 +119,7 @@ void session_end_with(struct session *session, const struct cause *why, const ch
         if (session->end)
                 return;
         if (waits(session))
-                links.waiting--;
+                session_line_leave(session);
         session->end = new_object(struct how_ended);
         session->end->why = *why;
         (void)snprintf(session->end->challenge_id, sizeof session->end->challenge_id, "%s", challenge_id);
@@ -143,7 +144,7 @@ void session_close(struct session *session)
                 return;
         handle_drop(&session->self);
         if (waits(session))
-                links.waiting--;
+                session_line_leave(session);
         session_forget_calculation(session);
         if (session->connection)
                 connection_close(take(session->connection));
@@ -341,13 +342,12 @@ static void start(struct session *session)
 
 static void start_waiting(void *unused)
 {
+        struct session *session;
+
         (void)unused;
         links.sweeping = false;
-        for (struct session *session = links.all; session && links.waiting; session = session->next)
-                if (waits(session) && session_place_is_free(session->host)) {
-                        links.waiting--;
-                        start(session);
-                }
+        while ((session = session_line_next()))
+                start(session);
 }
 
 /* Whoever sits idle on a place that somebody waits for is to see to it. */
@@ -355,16 +355,17 @@ static void tell_wanted(void *unused)
 {
         (void)unused;
         links.telling = false;
-        for (struct session *session = links.all, *next; session && links.waiting; session = next) {
+        for (struct session *session = links.all, *next; session && !session_line_is_empty();
+             session = next) {
                 next = session->next;
-                if (session->counted && !session->end && session->user->wanted)
+                if (session->counted && !session->end && session->user->wanted && session_contended(session))
                         session->user->wanted(session->ctx);
         }
 }
 
-static void wait_for_place(void)
+static void wait_for_place(struct session *session)
 {
-        links.waiting++;
+        session_line_join(session);
         if (!links.telling)
                 loop_later(tell_wanted, NULL);
         links.telling = true;
@@ -393,7 +394,7 @@ struct session *session_open(const struct session_plan *plan, struct engine *eng
         if (session_place_is_free(session->host) || session->plan.host[0] == '/')
                 start(session);
         else
-                wait_for_place();
+                wait_for_place(session);
         return session;
 }
 

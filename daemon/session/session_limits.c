@@ -7,6 +7,7 @@ struct host {
         /* `links`: sessions that hold the name, open or waiting for a place. The entry lives as long as one
          * does. */
         unsigned open, links;
+        struct host_line line;
         struct host *next; /* in its bucket */
 };
 enum { BUCKETS = 1024 };
@@ -72,14 +73,30 @@ unsigned session_places_at_host(void)
 }
 
 /* Never below 0, also after a limit was lowered beneath what is open. */
+unsigned session_places_left_at(const struct host *host)
+{
+        return host->open < places.most_per_host ? places.most_per_host - host->open : 0;
+}
+
 unsigned session_places_left(const char *name)
 {
         const struct host *host = *host_place(name);
-        unsigned open = host ? host->open : 0;
-        unsigned here = open < places.most_per_host ? places.most_per_host - open : 0;
+        unsigned here = host ? session_places_left_at(host) : places.most_per_host;
         unsigned all = places.open < places.most ? places.most - places.open : 0;
 
         return here < all ? here : all;
+}
+
+struct host_line *session_host_line(struct host *host)
+{
+        return &host->line;
+}
+
+void session_hosts_each(void (*each)(struct host *host))
+{
+        for (size_t i = 0; i < BUCKETS; i++)
+                for (struct host *host = places.hosts[i]; host; host = host->next)
+                        each(host);
 }
 
 bool session_place_is_free(const struct host *host)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a session share: session.c (its beginning and end), session_tls.c (who is there),
- * session_talk.c (what is said in it, what is kept of its sign-in) and session_plan.c (its plan; looking at
- * one).
+ * What the files of a session share: session.c (its beginning and end), session_line.c (who waits for a
+ * place), session_tls.c (who is there), session_talk.c (what is said in it, what is kept of its sign-in) and
+ * session_plan.c (its plan; looking at one).
  */
 #pragma once
 
@@ -38,6 +38,11 @@ struct session {
         uint64_t armed_progress;         /* when it had progressed so far */
         struct calculating *calculating; /* for the engine; NULL: nothing is */
         struct host *host;
+        struct {
+                uint64_t opened;                 /* the order of places */
+                size_t ready;                    /* place in the heap, plus 1; 0: it may not begin yet */
+                struct session *previous, *next; /* in the row of its server */
+        } in_line;
         struct session *previous, *next; /* in the list of all */
 };
 
@@ -50,6 +55,20 @@ void session_end_with(struct session *session, const struct cause *why, const ch
 void session_lose(struct session *session, const struct cause *why);
 /* Seconds that the present address has for its handshake, and for its greeting. */
 unsigned session_share(const struct session *session);
+
+/* ---- session_line.c ---- */
+
+/* It waits for a place from now on; no more. */
+void session_line_join(struct session *session);
+void session_line_leave(struct session *session);
+/* There may be more places at that server than before. */
+void session_line_look(struct host *host);
+/* The one that a free place is for, out of the line: it takes the place now. NULL: nobody waits for one that
+ * is free. */
+struct session *session_line_next(void);
+/* True when somebody waits for a place that this session's would be one of. */
+bool session_line_waits(const struct session *session);
+bool session_line_is_empty(void);
 
 /* ---- session_plan.c ---- */
 
