@@ -47,7 +47,9 @@ struct local_names {
 static struct {
         struct local_names *now;
         struct workers *threads;
-} known;
+        bool looking;                 /* a look is under way */
+        struct asker *first, **asked; /* who wants one that begins after that; and where the next one hangs */
+} known = { .asked = &known.first };
 
 struct local_names *local_names_hold_again(struct local_names *names)
 {
@@ -186,12 +188,17 @@ void local_names_close(void)
 
 /* ---- looking whether it has changed ---- */
 
+struct asker {
+        void (*done)(void *ctx);
+        void *ctx;
+        struct asker *next;
+};
+
 /* `before` is held for as long as the job is under way; the job reads its settings from there. */
 struct look {
         struct job job;
         struct local_names *before, *fresh;
-        void (*done)(void *ctx);
-        void *ctx;
+        struct asker *askers;
 };
 
 /* On the thread of local names. Without other marks nothing is read, and `fresh` stays NULL. */
@@ -206,6 +213,8 @@ static void look_again(struct job *job)
                 look->fresh = read_names(look->before->file, look->before->recipient, look->before->hostname);
 }
 
+static void look_for_askers(void);
+
 /* On the loop again. */
 static void looked(struct job *job)
 {
@@ -215,8 +224,34 @@ static void looked(struct job *job)
                 replace(take(look->fresh)); /* else somebody was faster, or the settings are others now */
         local_names_release(look->fresh);
         local_names_release(look->before);
-        look->done(look->ctx);
+        struct asker *asker = take(look->askers);
         free(look);
+        while (asker) {
+                struct asker *told = asker;
+                asker = told->next;
+                told->done(told->ctx);
+                free(told);
+        }
+        known.looking = false;
+        look_for_askers();
+}
+
+/* One look for all who ask while another one is under way: that may have passed what they want to see. */
+static void look_for_askers(void)
+{
+        if (known.looking || !known.first)
+                return;
+        struct look *look = new_object(struct look);
+        *look = (struct look){ .job = { .work = look_again, .done = looked },
+                               .before = local_names_hold(),
+                               .askers = take(known.first) };
+        known.asked = &known.first;
+        known.looking = true;
+        if (known.threads) {
+                workers_run(known.threads, &look->job);
+        } else { /* the end came meanwhile: what is known stands */
+                looked(&look->job);
+        }
 }
 
 void local_names_look(void (*done)(void *ctx), void *ctx)
@@ -225,12 +260,11 @@ void local_names_look(void (*done)(void *ctx), void *ctx)
                 loop_later(done, ctx);
                 return;
         }
-        struct look *look = new_object(struct look);
-        *look = (struct look){ .job = { .work = look_again, .done = looked },
-                               .before = local_names_hold(),
-                               .done = done,
-                               .ctx = ctx };
-        workers_run(known.threads, &look->job);
+        struct asker *asker = new_object(struct asker);
+        *asker = (struct asker){ .done = done, .ctx = ctx };
+        *known.asked = asker;
+        known.asked = &asker->next;
+        look_for_askers();
 }
 
 /* ---- what is a local name ---- */

@@ -180,6 +180,46 @@ START_TEST(read_again_when_changed)
 }
 END_TEST
 
+enum { ASKERS = 100 };
+static unsigned answered;
+
+static void count_answered(void *ctx)
+{
+        const unsigned *number = ctx;
+
+        ck_assert_uint_eq(*number, answered); /* in the order of asking */
+        if (++answered == ASKERS)
+                loop_end();
+}
+
+static void ask_all(unsigned numbers[ASKERS])
+{
+        answered = 0;
+        for (unsigned i = 0; i < ASKERS; i++) {
+                numbers[i] = i;
+                local_names_look(count_answered, &numbers[i]);
+        }
+        ck_assert_uint_eq(answered, 0);
+        ck_assert(known.looking && known.first->ctx == &numbers[1]); /* these wait for one look */
+}
+
+START_TEST(those_who_ask_meanwhile_share_a_look)
+{
+        unsigned numbers[ASKERS];
+
+        local_names_open(&settings);
+        ask_all(numbers);
+        write_file("root: one@example.org\n");
+        loop_run();
+        ck_assert_uint_eq(answered, ASKERS);
+        ck_assert(!known.looking && !known.first);
+        expect("root", "one@example.org");
+        ask_all(numbers);
+        local_names_close(); /* all hear of it all the same */
+        ck_assert_uint_eq(answered, ASKERS);
+}
+END_TEST
+
 /* What is no file, or too large, is told of, and no more. */
 START_TEST(what_cannot_be_read)
 {
@@ -319,6 +359,7 @@ int main(void)
         tcase_add_loop_test(tc, what_names_stand_for, 0, (int)count_of(names));
         tcase_add_loop_test(tc, fields_of_a_header, 0, (int)count_of(fields_of));
         tcase_add_test(tc, read_again_when_changed);
+        tcase_add_test(tc, those_who_ask_meanwhile_share_a_look);
         tcase_add_test(tc, what_cannot_be_read);
         tcase_add_test(tc, bounded);
         tcase_add_test(tc, a_list_that_is_too_long);
