@@ -464,6 +464,7 @@ static void stop_rounds(void)
         accounts_round_stop(&sweep_round);
         accounts_round_stop(&minute_round);
         accounts_round_stop(&ill_round);
+        service_network_stop();
 }
 
 static bool anything_busy(void)

@@ -31,6 +31,8 @@ size_t service_fault_count(void);
 void service_network_changed(void);
 void service_woke(int64_t seconds);
 void service_clock_was_set(int64_t seconds);
+/* What these have under way, for thousands of accounts takes several turns of the loop, comes to its end. */
+void service_network_stop(void);
 /* What time brings (ends of exemptions, of mail's lifetime) is looked at now. */
 void service_look_at_time(void);
 

@@ -6,6 +6,7 @@
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/quota.h"
+#include "daemon/accounts/round.h"
 #include "daemon/events.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/loop.h"
@@ -340,14 +341,18 @@ static void tell(struct account *account, const struct waiting *waiting)
                    waiting->reason ? words : "its mail no longer waits");
 }
 
+static void look_at_place(struct account *account)
+{
+        if (account->sender && sender_waits_for_place(account->sender))
+                waiting_look(account);
+}
+
+static struct accounts_round places_round = { .visit = look_at_place };
+
 /* Those who wait for a place are not woken by anything while they wait. */
 static void look_at_places(unused_arg void *ctx)
 {
-        for (struct account *account = accounts_first_outgoing(), *next; account; account = next) {
-                next = account->next;
-                if (account->sender && sender_waits_for_place(account->sender))
-                        waiting_look(account);
-        }
+        accounts_round_begin(&places_round);
 }
 
 /* In so long somebody's wait is one to be told of. */
@@ -361,6 +366,7 @@ static void look_at_places_in(int64_t ms)
 
 void waiting_close(void)
 {
+        accounts_round_stop(&places_round);
         timer_free(take(places));
 }
 
