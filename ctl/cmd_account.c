@@ -24,8 +24,6 @@ static void tell_warnings(const json_t *account)
 
 /* ---- looking ---- */
 
-#define PAGE 500 /* accounts of one answer */
-
 /* What the table shows of it; all of it where that is wanted. */
 static json_t *listed(json_t *account, bool all)
 {
@@ -44,23 +42,15 @@ static json_t *listed(json_t *account, bool all)
         return row;
 }
 
-/* All of them, page by page. */
-static int list_accounts(struct tool *tool, json_t *list)
+struct account_rows {
+        json_t *list;
+        bool all;
+};
+
+static int add_listed(void *arg, json_t *account)
 {
-        scoped(scoped_free) char *after = NULL;
-        do {
-                json_t *parameters = parameters_of("after", after);
-                json_put(parameters, "limit", json_integer(PAGE));
-                scoped(scoped_json) json_t *answer = NULL;
-                int status = call_daemon(tool, EMAIL("ListAccounts"), parameters, &answer);
-                if (status)
-                        return status;
-                const json_t *page = json_at(answer, "accounts");
-                for (size_t i = 0; i < json_array_size(page); i++)
-                        (void)json_array_append_new(list, listed(json_array_get(page, i), tool->json));
-                free(after);
-                after = copy_text(json_string_value(json_at(answer, "next")));
-        } while (after);
+        struct account_rows *rows = arg;
+        (void)json_array_append_new(rows->list, listed(account, rows->all));
         return EXIT_DONE;
 }
 
@@ -75,7 +65,7 @@ int run_account_list(struct tool *tool)
                 { "STATUS", "properties.status", NULL, COLUMN_STATE },
         };
         scoped(scoped_json) json_t *list = json_array();
-        int status = list_accounts(tool, list);
+        int status = each_account(tool, NULL, add_listed, &(struct account_rows){ list, tool->json }, NULL);
         if (status)
                 return status;
         scoped(scoped_json) json_t *sorted = status_sorted(list, "properties.status");

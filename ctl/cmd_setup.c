@@ -131,12 +131,10 @@ static void show_result(const struct setup *setup)
 
 /* ---- what is added ---- */
 
-static bool is_taken(const json_t *accounts, const char *name)
+static int add_name(void *names, json_t *account)
 {
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                if (same_text(json_text(json_array_get(accounts, i), "name"), name))
-                        return true;
-        return false;
+        json_put(names, json_text(account, "name"), json_true());
+        return EXIT_DONE;
 }
 
 /* What names may have of a text, the rest left out. */
@@ -157,11 +155,10 @@ static int choose_names(struct setup *setup)
 {
         static const char *const behind[] = { "-out", "-in" };
         const char *given = tool_option(setup->tool, "name"), *domain = strrchr(setup->address, '@') + 1;
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(setup->tool, EMAIL("ListAccounts"), NULL, &answer);
+        scoped(scoped_json) json_t *names = json_object();
+        int status = each_account(setup->tool, NULL, add_name, names, NULL);
         if (status)
                 return status;
-        const json_t *accounts = json_at(answer, "accounts");
         scoped(scoped_free) char *label = name_part(domain, strcspn(domain, "."));
         scoped(scoped_free) char *local = name_part(setup->address, (size_t)(domain - 1 - setup->address));
         for (int attempt = 0; attempt < 100; attempt++) {
@@ -175,7 +172,7 @@ static int choose_names(struct setup *setup)
                         if (!server_of(setup, i)->host || !is_wanted(setup, i))
                                 continue;
                         setup->names[i] = text_of("%s%s", name, behind[i]);
-                        taken = taken || is_taken(accounts, setup->names[i]);
+                        taken = taken || json_object_get(names, setup->names[i]);
                 }
                 if (!taken)
                         return EXIT_DONE;
@@ -303,7 +300,9 @@ static bool tell_left_of_station(struct tool *tool)
 {
         scoped(scoped_json) json_t *answer = NULL;
         bool any = false;
-        if (call_daemon(tool, EMAIL("GetStatus"), NULL, &answer))
+        json_t *parameters = json_object();
+        json_put(parameters, "limit", json_integer(1)); /* of accounts nothing is wanted */
+        if (call_daemon(tool, EMAIL("GetStatus"), parameters, &answer))
                 return false;
         const json_t *advice = json_at(answer, "status.advice");
         for (size_t i = 0; i < json_array_size(advice); i++) {

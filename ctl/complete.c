@@ -78,6 +78,35 @@ static const struct source *source_of(const char *placeholder, const char *words
         return NULL;
 }
 
+struct offering {
+        const struct source *source;
+        const char *prefix;
+};
+
+/* In the order of their names those that begin alike stand together, and nothing behind them is wanted. */
+static int offer_account(void *arg, json_t *account)
+{
+        const struct offering *offering = arg;
+        const char *name = json_text(account, "name"), *kind = offering->source->kind;
+        if (strncmp(name, offering->prefix, strlen(offering->prefix)) > 0)
+                return EXIT_FAILED;
+        if (!kind || same_text(json_text(account, "kind"), kind))
+                offer(offering->prefix, name, json_text(account, "kind"));
+        return EXIT_DONE;
+}
+
+static void offer_accounts(struct typed *typed, const struct source *source, const char *prefix)
+{
+        scoped(causes_free) struct causes unheard = { 0 };
+        struct offering offering = { source, prefix };
+        /* the last name that could stand before those that begin so: no name has a tilde */
+        scoped(scoped_free) char *after = prefix[0] ? text_of("%s~", prefix) : NULL;
+        if (after)
+                after[strlen(prefix) - 1]--;
+        int status = each_account(&typed->tool, after, offer_account, &offering, &unheard);
+        (void)status; /* where the daemon cannot be asked there is nothing to offer */
+}
+
 static void offer_from(struct typed *typed, const struct source *source, const char *prefix)
 {
         scoped(causes_free) struct causes unheard = { 0 };
@@ -183,7 +212,9 @@ static void offer_placeholder(struct typed *typed, const char *placeholder, cons
         /* A new account's name is for the person to make up. */
         bool made_up = same_text(words, "account add") && same_text(placeholder, "NAME");
         const struct source *source = made_up ? NULL : source_of(placeholder, words);
-        if (source)
+        if (source && same_text(source->method, EMAIL("ListAccounts")))
+                offer_accounts(typed, source, prefix);
+        else if (source)
                 offer_from(typed, source, prefix);
         else if (same_text(placeholder, "PROP=VALUE"))
                 offer_properties(typed, prefix);

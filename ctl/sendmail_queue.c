@@ -108,23 +108,23 @@ int sendmail_list(struct tool *tool, struct causes *failures)
 
 /* ---- -q ---- */
 
+struct flush_all {
+        struct tool *tool;
+        struct causes *failures;
+};
+
+static int flush_one(void *arg, json_t *account)
+{
+        struct flush_all *all = arg;
+        struct tool_call flush = { .method = EMAIL("FlushQueue"), .fd = -1 };
+
+        if (!same_text(json_text(account, "kind"), "outgoing"))
+                return EXIT_DONE;
+        flush.parameters = parameters_of("name", json_text(account, "name"));
+        return call_once(all->tool, flush, NULL, all->failures);
+}
+
 int sendmail_flush(struct tool *tool, struct causes *failures)
 {
-        scoped(scoped_json) json_t *answer = NULL;
-        struct tool_call list = { .method = EMAIL("ListAccounts"), .fd = -1 };
-        size_t index;
-        const json_t *account;
-
-        if (call_once(tool, list, &answer, failures))
-                return -1;
-        json_array_foreach(json_at(answer, "accounts"), index, account) {
-                if (!same_text(json_text(account, "kind"), "outgoing"))
-                        continue;
-                struct tool_call flush = { .method = EMAIL("FlushQueue"),
-                                           .fd = -1,
-                                           .parameters = parameters_of("name", json_text(account, "name")) };
-                if (call_once(tool, flush, NULL, failures))
-                        return -1;
-        }
-        return 0;
+        return each_account(tool, NULL, flush_one, &(struct flush_all){ tool, failures }, failures);
 }

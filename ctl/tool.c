@@ -2,6 +2,7 @@
 /* A run of the tool: its options looked up, its words in turn, failures told: a sentence, then what to do. */
 #include "ctl/tool.h"
 
+#include "common/json_fields.h"
 #include "common/printable.h"
 #include "ctl/call.h"
 #include "ctl/commands.h"
@@ -128,4 +129,34 @@ int each_word(struct tool *tool, each_run *run)
         else if (tool->json && json_array_size(all))
                 show_json(json_array_get(all, 0));
         return status;
+}
+
+/* ---- all accounts ---- */
+
+static int ask_page(struct tool *tool, const char *after, json_t **page, struct causes *failures)
+{
+        enum { PAGE = 500 };
+        json_t *parameters = parameters_of("after", after);
+        json_put(parameters, "limit", json_integer(PAGE));
+        struct tool_call call = { .method = EMAIL("ListAccounts"), .parameters = parameters, .fd = -1 };
+        return failures ? call_once(tool, call, page, failures)
+                        : call_daemon(tool, call.method, call.parameters, page);
+}
+
+int each_account(struct tool *tool, const char *after, each_account_run *run, void *arg,
+                 struct causes *failures)
+{
+        scoped(scoped_free) char *last = copy_text(after);
+        do {
+                scoped(scoped_json) json_t *answer = NULL;
+                int status = ask_page(tool, last, &answer, failures);
+                const json_t *accounts = json_at(answer, "accounts");
+                for (size_t i = 0; status == EXIT_DONE && i < json_array_size(accounts); i++)
+                        status = run(arg, json_array_get(accounts, i));
+                if (status != EXIT_DONE)
+                        return status;
+                free(last);
+                last = copy_text(json_string_value(json_at(answer, "next")));
+        } while (last);
+        return EXIT_DONE;
 }

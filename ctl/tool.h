@@ -85,3 +85,14 @@ typedef int each_run(struct tool *tool, const char *word, json_t **out);
 /* Does it for every word of the command line, also behind one that failed, but not behind a daemon that is
  * gone. JSON is that of the only word, or an array of all. Exit status: the first that is not 0. */
 int each_word(struct tool *tool, each_run *run) must_use;
+
+/* ---- what is done for each account of the station ---- */
+
+/* Anything but EXIT_DONE ends it. */
+typedef int each_account_run(void *arg, json_t *account);
+
+/* Calls it for each account whose name is behind `after` (NULL: all) in the order of the names; they are
+ * asked for page by page. What the last call of it gave; a failed call to the daemon is told, or where
+ * `failures` is not NULL gives -1 with them. */
+int each_account(struct tool *tool, const char *after, each_account_run *run, void *arg,
+                 struct causes *failures) must_use;

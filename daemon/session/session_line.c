@@ -80,7 +80,8 @@ void session_line_look(struct host *host)
                 put_in_heap(line->parked);
                 line->parked = line->parked->in_line.next;
         }
-        for (; line->ready > left; line->ready--) { /* somebody else was faster, or the limit is another one */
+        for (; line->ready > left;
+             line->ready--) { /* somebody else was faster, or the limit is another one */
                 line->parked = line->parked ? line->parked->in_line.previous : line->last;
                 take_from_heap(line->parked);
         }
@@ -143,8 +144,7 @@ struct session *session_line_next(void)
 
 bool session_line_waits(const struct session *session)
 {
-        return ready.waiting &&
-               (session_places_all_taken() || session_host_line(session->host)->waiting);
+        return ready.waiting && (session_places_all_taken() || session_host_line(session->host)->waiting);
 }
 
 bool session_line_is_empty(void)

@@ -88,7 +88,8 @@ static void step(void)
 
         if (one->state == FREE) {
                 one->session = (struct session){ .host = hosts[(unsigned)rand() % HOSTS] };
-                if (session_place_is_free(one->session.host)) { /* before those that wait, where they are slow */
+                if (session_place_is_free(
+                            one->session.host)) { /* before those that wait, where they are slow */
                         session_place_take(one->session.host);
                         one->state = OPEN;
                 } else {
