@@ -33,32 +33,50 @@ void inbox_row_take(struct inbox_row *row, sqlite3_stmt *rows)
                                    .box = db_text(rows, 13) };
 }
 
-/* The index is over ids; 48 bits of a digest may be those of two files, so the name decides. */
-int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
+/* 48 bits of a digest may be those of two files, so the name decides. */
+static int number_of(struct database *db, const char *account, const char *file, int64_t id, int64_t *seq,
                      struct cause *cause)
 {
         return db_number(db, cause, seq, 0, "SELECT seq FROM inbox WHERE account = ? AND id = ? AND file = ?",
-                         VALUES(v_text(account), v_int(inbox_id(file)), v_text(file)));
+                         VALUES(v_text(account), v_int(id), v_text(file)));
 }
 
-static int insert(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
+int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
+                     struct cause *cause)
 {
-        return db_run(
+        return number_of(db, account, file, inbox_id(file), seq, cause);
+}
+
+/* Its number in *seq. */
+static int insert(struct database *db, const char *account, const struct inbox_row *row, int64_t id,
+                  int64_t *seq, struct cause *cause)
+{
+        int result = db_run(
                 db, cause,
                 "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, "
                 "subject,"
                 " date, message_id, line_ends, box) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                VALUES(v_text(account), v_int(inbox_id(row->file)), v_text(row->file),
-                       v_text(row->suffix ? row->suffix : ""), v_int(row->in_new), v_int(row->received),
-                       v_int(row->size), v_text(row->folder ? row->folder : ""), v_int(row->uid),
-                       v_text(row->from), v_text(row->subject), v_text(row->date), v_text(row->message_id),
+                VALUES(v_text(account), v_int(id), v_text(row->file), v_text(row->suffix ? row->suffix : ""),
+                       v_int(row->in_new), v_int(row->received), v_int(row->size),
+                       v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
+                       v_text(row->subject), v_text(row->date), v_text(row->message_id),
                        v_int(row->line_ends), v_text(row->box ? row->box : "")));
+
+        if (result < 0)
+                return -1;
+        *seq = db_last_id(db);
+        return db_run(
+                db, cause,
+                "INSERT INTO box VALUES (?, 1) ON CONFLICT (account) DO UPDATE SET messages = messages + 1",
+                VALUES(v_text(account)));
 }
 
 int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
                   struct cause *cause)
 {
-        if (inbox_row_number(db, account, row->file, seq, cause) < 0)
+        int64_t id = inbox_id(row->file);
+
+        if (number_of(db, account, row->file, id, seq, cause) < 0)
                 return -1;
         if (*seq)
                 return db_run(db, cause,
@@ -69,19 +87,16 @@ int inbox_row_put(struct database *db, const char *account, const struct inbox_r
                                      v_int(row->uid), v_text(row->from), v_text(row->subject),
                                      v_text(row->date), v_text(row->message_id), v_int(row->line_ends),
                                      v_text(row->box ? row->box : ""), v_int(*seq)));
-        if (insert(db, account, row, cause) < 0)
-                return -1;
-        *seq = db_last_id(db);
-        return 0;
+        return insert(db, account, row, id, seq, cause);
 }
 
 int inbox_row_add(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
 {
-        int64_t seq;
+        int64_t id = inbox_id(row->file), seq;
 
-        if (inbox_row_number(db, account, row->file, &seq, cause) < 0)
+        if (number_of(db, account, row->file, id, &seq, cause) < 0)
                 return -1;
-        return seq ? 0 : insert(db, account, row, cause);
+        return seq ? 0 : insert(db, account, row, id, &seq, cause);
 }
 
 int inbox_row_move(struct database *db, const struct inbox_row *row, struct cause *cause)
@@ -136,7 +151,8 @@ int inbox_row_find(struct database *db, const char *account, const char *id, str
         return count < 0 ? -1 : 0;
 }
 
-/* Triggers of the schema count: to count the rows of a large mailbox takes as long as to read its index. */
+/* They are counted as they come and go: to count those of a large mailbox takes as long as to read its index.
+ */
 int inbox_row_count(struct database *db, const char *account, int64_t *count, struct cause *cause)
 {
         return db_number(db, cause, count, 0, "SELECT messages FROM box WHERE account = ?",
