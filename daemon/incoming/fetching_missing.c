@@ -94,7 +94,7 @@ static struct missing *find(const struct fetching *fetching, const struct mailbo
 void fetching_take_missing(struct fetching *fetching, const struct missing *missing, size_t count)
 {
         free(fetching->missing);
-        fetching->missing = new_zeroed(count + 1, sizeof *missing);
+        fetching->missing = count ? new_zeroed(count, sizeof *missing) : NULL;
         fetching->missing_count = count;
         if (count)
                 memcpy(fetching->missing, missing, count * sizeof *missing);

@@ -8,6 +8,7 @@
 #include "daemon/tls/context.h"
 
 #include "common/limits.h"
+#include "daemon/tls/sent_chain.h"
 
 static const struct version_class {
         int min_version, protocol, level;
@@ -72,6 +73,7 @@ static SSL_CTX *context_new(const struct version_class *class,
         if (!context)
                 return NULL;
         SSL_CTX_set_verify_depth(context, LIMIT_CHAIN);
+        SSL_CTX_set_cert_verify_callback(context, sent_chain_verify, NULL);
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(context, new_session);
         if (present_store)
@@ -142,4 +144,5 @@ void context_close(void)
         server_context = NULL;
         X509_STORE_free(present_store);
         present_store = NULL;
+        sent_chain_forget();
 }

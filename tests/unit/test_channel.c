@@ -1220,6 +1220,53 @@ START_TEST(what_was_negotiated)
 }
 END_TEST
 
+/* Of sessions with one server each certificate is in memory once; of another one, another. A chain whose
+ * certificate is here already is judged by its own sight: the name is wrong all the same. */
+START_TEST(certificates_are_shared)
+{
+        struct pki leaf = pki_make(&(struct pki_spec){
+                           .cn = "leaf", .san = "DNS:mail.example", .issuer = &intermediate }),
+                   strange = good_leaf();
+        struct cause cause = { 0 };
+        struct server servers[] = {
+                { .leaf = &leaf, .chain = { &intermediate } },
+                { .leaf = &leaf, .chain = { &intermediate }, .max_version = TLS1_2_VERSION },
+                { .leaf = &leaf, .chain = { &intermediate } },
+                { .leaf = &strange },
+        };
+        struct channel *channels[count_of(servers)];
+        struct verdict verdict;
+
+        for (size_t i = 0; i < count_of(servers); i++) {
+                struct tls_policy policy = policy_for(i == 2 ? "other.example" : "mail.example");
+                policy.account = "";
+                policy.record = false;
+                server_accept(&servers[i]);
+                channels[i] = channel_new(&policy, servers[i].client_fd, &cause);
+                ck_assert_int_eq(shake_hands(channel_transport(channels[i]), &servers[i], &cause),
+                                 TRANSPORT_DONE);
+                channel_verdict(channels[i], &verdict);
+                ck_assert_int_eq(verdict_is_good(&verdict), i != 2);
+        }
+        for (size_t i = 1; i < count_of(servers); i++) {
+                STACK_OF(X509) *one = SSL_get_peer_cert_chain(channels[0]->ssl),
+                               *other = SSL_get_peer_cert_chain(channels[i]->ssl);
+                bool same = i < 3;
+                ck_assert((SSL_get0_peer_certificate(channels[i]->ssl) ==
+                           SSL_get0_peer_certificate(channels[0]->ssl)) == same);
+                ck_assert((sk_X509_value(one, 0) == sk_X509_value(other, 0)) == same);
+                ck_assert(!same || sk_X509_value(one, 1) == sk_X509_value(other, 1));
+        }
+        for (size_t i = 0; i < count_of(servers); i++) {
+                channel_transport(channels[i])->free(channel_transport(channels[i]));
+                server_hang_up(&servers[i]);
+                server_done(&servers[i]);
+        }
+        pki_free(&leaf);
+        pki_free(&strange);
+}
+END_TEST
+
 /* ---- tickets
  * -------------------------------------------------------------------------------------------------- */
 
@@ -1399,6 +1446,7 @@ int main(void)
         tcase_add_test(tests, bad_names);
         tcase_add_test(tests, the_end);
         tcase_add_test(tests, what_was_negotiated);
+        tcase_add_test(tests, certificates_are_shared);
         tcase_add_test(tests, tickets);
         tcase_add_test(tests, exemption);
         tcase_add_test(tests, trust_changes_meanwhile);
