@@ -40,30 +40,6 @@ static void on_not_opened(void *ctx, const struct cause *cause)
         fetching->done(fetching->ctx, &result);
 }
 
-static void on_changed(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (fetching && fetching->changed)
-                fetching->changed(fetching->ctx);
-}
-
-static void on_woken(void *ctx)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (fetching && fetching->woken)
-                fetching->woken(fetching->ctx);
-}
-
-static void on_idle_refused(void *ctx, const struct cause *cause)
-{
-        struct fetching *fetching = *(struct fetching **)ctx;
-
-        if (fetching && fetching->idle_refused)
-                fetching->idle_refused(fetching->ctx, cause);
-}
-
 /* A refused header, asked for to compare (fetching_new.c), stands for an empty one; a refused message is
  * missing. */
 static int on_refused(void *ctx, const struct mailbox_entry *entry, const struct cause *why)
@@ -91,9 +67,6 @@ const struct mailbox_user fetching_mailbox_user = {
         .not_marked = fetching_on_not_marked,
         .marked = fetching_on_marked,
         .marked_beside = fetching_on_marked_beside,
-        .changed = on_changed,
-        .woken = on_woken,
-        .idle_refused = on_idle_refused,
 };
 
 /* ---- from outside ---- */
@@ -126,14 +99,6 @@ void fetching_begin(struct fetching *fetching, bool is_open)
         else
                 fetching->ops->open(fetching_engine(fetching), fetching->folder,
                                     fetching_policy_is(fetching, WORD_MARK_AS_UNREAD));
-}
-
-void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),
-                      void (*refused)(void *ctx, const struct cause *cause))
-{
-        fetching->idle_refused = refused;
-        fetching->changed = changed;
-        fetching->woken = woken;
 }
 
 /* True too while a full delivery waits for its turn: it is one commit at a time. */

@@ -52,8 +52,6 @@ bool fetching_moved_on(const struct fetching *fetching);
  * answer has come; the account's next poll waits for that. */
 void fetching_free(struct fetching *fetching);
 
-/* The engine's callbacks, to be handed to the session; `ctx` is a struct fetching ** that may hold NULL. */
+/* The engine's callbacks, to be handed to the session, but for those of waiting, which the owner has; `ctx`
+ * is a struct fetching ** that may hold NULL. */
 extern const struct mailbox_user fetching_mailbox_user;
-/* What the owner hears of idling. */
-void fetching_on_idle(struct fetching *fetching, void (*changed)(void *ctx), void (*woken)(void *ctx),
-                      void (*refused)(void *ctx, const struct cause *cause));

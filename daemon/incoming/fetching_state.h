@@ -24,8 +24,6 @@ struct fetching {
         char *folder;
         void (*done)(void *ctx, const struct fetching_result *result);
         void *ctx;
-        void (*changed)(void *ctx), (*woken)(void *ctx);
-        void (*idle_refused)(void *ctx, const struct cause *cause);
 
         struct mailbox_info info;
         bool pop3, first_poll, reconcile, unseen_only;

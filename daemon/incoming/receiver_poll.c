@@ -132,11 +132,11 @@ static void idle(struct receiver *receiver)
         timer_set(receiver->runner.timer, left > 0 ? left : 0);
 }
 
+/* While it waits, thousands may: of the poll that is over nothing is kept. */
 static void rest(struct receiver *receiver)
 {
         int64_t rate = receiver_poll_rate(receiver), pause = poll_idle_pause(&receiver->waits);
-        bool idles = receiver->fetching && fetching_can_idle(receiver->fetching) &&
-                     prop_bool(&receiver->runner.account->values, PROP_PUSH) &&
+        bool idles = receiver->can_idle && prop_bool(&receiver->runner.account->values, PROP_PUSH) &&
                      poll_idle_may_idle(&receiver->waits, loop_now());
         bool apart = poll_idle_apart(&receiver->waits, loop_now());
 
@@ -148,8 +148,10 @@ static void rest(struct receiver *receiver)
                 receiver->phase = QUITTING;
                 session_quit(receiver->session);
         } else if (idles && !pause) {
+                fetching_free(take(receiver->fetching));
                 idle(receiver);
         } else {
+                fetching_free(take(receiver->fetching));
                 receiver->phase = RESTING;
                 receiver->waiting_since = loop_now();
                 int64_t wait = receiver_next_poll(receiver) * 1000;
@@ -212,6 +214,7 @@ static void fetching_done(void *ctx, const struct fetching_result *result)
                 return;
         }
         receiver->folder_open = !refused;
+        receiver->can_idle = receiver->fetching && fetching_can_idle(receiver->fetching);
         if (receiver->opened || receiver->partial)
                 poll_done(receiver);
         else
@@ -232,21 +235,31 @@ void receiver_wake(struct receiver *receiver)
         end_idle(receiver);
 }
 
-/* What it was worth the poll will show. */
-static void idle_changed(void *ctx)
+/* The engine's `ctx` is the place of the poll, which is over. */
+static struct receiver *waiting_receiver(void *ctx)
 {
-        struct receiver *receiver = ctx;
+        struct receiver *receiver = container_of((struct fetching **)ctx, struct receiver, fetching);
 
-        if (receiver->phase != IDLING)
+        return receiver->phase == IDLING || receiver->phase == WAKING ? receiver : NULL;
+}
+
+/* What it was worth the poll will show. */
+void receiver_idle_changed(void *ctx)
+{
+        struct receiver *receiver = waiting_receiver(ctx);
+
+        if (!receiver || receiver->phase != IDLING)
                 return;
         receiver->wait_end = WAIT_NOTHING;
         end_idle(receiver);
 }
 
-static void idle_woken(void *ctx)
+void receiver_idle_woken(void *ctx)
 {
-        struct receiver *receiver = ctx;
+        struct receiver *receiver = waiting_receiver(ctx);
 
+        if (!receiver)
+                return;
         if (receiver->phase == IDLING) /* the server has ended it */
                 receiver->wait_end = WAIT_NOTHING;
         receiver->whole |= loop_now() >= receiver->whole_due;
@@ -256,10 +269,12 @@ static void idle_woken(void *ctx)
                 receiver_begin_poll(receiver);
 }
 
-static void idle_refused(void *ctx, const struct cause *cause)
+void receiver_idle_not_taken(void *ctx, const struct cause *cause)
 {
-        struct receiver *receiver = ctx;
+        struct receiver *receiver = waiting_receiver(ctx);
 
+        if (!receiver)
+                return;
         bool wanted = receiver->phase == WAKING; /* somebody asked for a poll meanwhile */
 
         receiver_idle_refused(receiver, cause);
@@ -276,7 +291,6 @@ static void begin_folder(struct receiver *receiver)
                                           receiver->folder, fetching_done, receiver);
         if (receiver->runner.polls)
                 fetching_try_all(receiver->fetching);
-        fetching_on_idle(receiver->fetching, idle_changed, idle_woken, idle_refused);
         fetching_begin(receiver->fetching, receiver->folder_open);
 }
 

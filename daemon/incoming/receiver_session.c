@@ -219,6 +219,9 @@ static const struct mailbox_user *mailbox_user(void)
         static struct mailbox_user user;
 
         user = fetching_mailbox_user;
+        user.changed = receiver_idle_changed;
+        user.woken = receiver_idle_woken;
+        user.idle_refused = receiver_idle_not_taken;
         user.alert = receiver_alerted;
         user.wants_dates = wants_dates;
         user.dated = dated;

@@ -26,7 +26,8 @@ struct receiver {
         char *names;             /* the same on their way, parted by commas, while patterns are asked for */
         size_t pattern;          /* where in the property the present one ends */
         const char *folder;      /* the present one */
-        bool folder_open;        /* the first one is selected in this session */
+        bool folder_open;        /* the first one is selected in this session, */
+        bool can_idle;           /* where the server has IDLE */
         struct waits waits;      /* what is known of waiting here */
         int64_t waiting_since;   /* loop_now() when the present wait began */
         enum waits_end wait_end; /* how the last one did; WAIT_NOTHING: unless the present poll finds some */
@@ -89,5 +90,9 @@ void receiver_waits_warning(const struct receiver *receiver, json_t *warnings);
 
 /* Looks at the first folder, or at all of them when receiver->whole. */
 void receiver_begin_poll(struct receiver *receiver);
+/* Of the engine, while it waits: there is news, IDLE has ended, the server does not take it up. */
+void receiver_idle_changed(void *ctx);
+void receiver_idle_woken(void *ctx);
+void receiver_idle_not_taken(void *ctx, const struct cause *cause);
 /* Ends IDLE; a poll follows. */
 void receiver_wake(struct receiver *receiver);

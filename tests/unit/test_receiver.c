@@ -4,7 +4,7 @@
  * state folder of its own, against mailboxes that are played here. Polls and IDLE, back-off, networks and
  * trust that change, tokens, disks that fail, messages that do not come, and ends.
  */
-#include "daemon/incoming/receiver.h"
+#include "daemon/incoming/receiver_state.h"
 #include "daemon/store/kept.h"
 
 #include "runner_script.h"
@@ -354,6 +354,7 @@ START_TEST(mail_is_fetched_and_waited_for)
         ck_assert_int_eq(received(), 3);
         check_status(ACCOUNT_OK);
         ck_assert_uint_eq(box.idles, 1);
+        ck_assert_ptr_null(receiver->fetching); /* nothing is kept of the poll while it waits */
         ck_assert_int_eq(receiver_rests_ms(receiver), -1);
         pass(100);
         arrives(2);
@@ -431,6 +432,7 @@ START_TEST(a_server_that_does_not_idle_is_polled)
                 arrives(1);
                 pass(60);
                 ck_assert_int_eq(received(), i);
+                ck_assert_ptr_null(receiver->fetching);
         }
         ck_assert_uint_eq(net.opened, 1); /* it is kept between looks */
         ck_assert_uint_eq(box.idles, 0);
