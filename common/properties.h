@@ -73,7 +73,8 @@ enum property_id {
         PROP_LAST_RECEIVED,
         PROP_MISSING,
         PROP_HEARTBEAT_STATE, PROP_LAST_HEARTBEAT, PROP_LAST_HEARTBEAT_ARRIVED, PROP_LAST_HEARTBEAT_SECONDS,
-        PROPERTIES
+        PROPERTIES,
+        PROPERTIES_KEPT = PROP_STATUS /* those before it have values of their own; what follows is the daemon's */
 };
 /* clang-format on */
 
@@ -127,12 +128,13 @@ static inline enum property_id property_id(const struct property *property)
         return (enum property_id)(property - properties);
 }
 
-/* The writable and fixed values of one account. Texts are owned; a WORD is held as its text. */
+/* The writable and fixed values of one account: BOOL, INT and PORT have a number, all others a text, which is
+ * owned. Small, for there are thousands. */
 struct property_values {
-        struct {
+        union {
                 char *text;
                 int64_t number;
-        } of[PROPERTIES];
+        } of[PROPERTIES_KEPT];
         enum account_kind kind;
 };
 /* Defaults for the kind; name and hostname empty. transport: "smtp" for outgoing, "" for incoming (required).

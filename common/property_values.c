@@ -52,7 +52,7 @@ static void put_text(struct property_values *values, enum property_id id, const 
 void properties_defaults(struct property_values *values, enum account_kind kind)
 {
         *values = (struct property_values){ .kind = kind };
-        for (size_t i = 0; i < PROPERTIES; i++) {
+        for (size_t i = 0; i < PROPERTIES_KEPT; i++) {
                 const struct property *property = &properties[i];
                 if (!(property->kinds & kind))
                         continue;
@@ -65,16 +65,18 @@ void properties_defaults(struct property_values *values, enum account_kind kind)
 
 void properties_done(struct property_values *values)
 {
-        for (size_t i = 0; i < PROPERTIES; i++)
-                free(values->of[i].text);
+        for (size_t i = 0; i < PROPERTIES_KEPT; i++)
+                if (!is_numeric(&properties[i]))
+                        free(values->of[i].text);
         *values = (struct property_values){ 0 };
 }
 
 void properties_copy(struct property_values *to, const struct property_values *from)
 {
         *to = *from;
-        for (size_t i = 0; i < PROPERTIES; i++)
-                to->of[i].text = copy_text(from->of[i].text);
+        for (size_t i = 0; i < PROPERTIES_KEPT; i++)
+                if (!is_numeric(&properties[i]))
+                        to->of[i].text = copy_text(from->of[i].text);
 }
 
 /* A word is a property and a place among the words of its row in one number: no property can be

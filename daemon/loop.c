@@ -21,7 +21,7 @@
 enum { SIGNALS = 65, MINUTE_MS = 60 * 1000 };
 
 struct watch {
-        struct event read, write;
+        struct event read, *write; /* write: NULL until it is asked for, which is seldom */
         void (*ready)(void *ctx, int what);
         void *ctx;
         int what;                   /* asked for now */
@@ -229,7 +229,6 @@ struct watch *watch_new(int fd, void (*ready)(void *ctx, int what), void *ctx)
         watch->ready = ready;
         watch->ctx = ctx;
         (void)event_assign(&watch->read, loop.base, fd, EV_READ | EV_PERSIST, on_ready, watch);
-        (void)event_assign(&watch->write, loop.base, fd, EV_WRITE | EV_PERSIST, on_ready, watch);
         watch->next = loop.watches;
         watch->link = &loop.watches;
         if (watch->next)
@@ -254,8 +253,14 @@ void watch_for(struct watch *watch, int what)
         watch->what = what;
         if (change & WATCH_READ)
                 switch_event(&watch->read, what & WATCH_READ);
-        if (change & WATCH_WRITE)
-                switch_event(&watch->write, what & WATCH_WRITE);
+        if (!(change & WATCH_WRITE))
+                return;
+        if (!watch->write) {
+                watch->write = new_object(struct event);
+                (void)event_assign(watch->write, loop.base, event_get_fd(&watch->read), EV_WRITE | EV_PERSIST,
+                                   on_ready, watch);
+        }
+        switch_event(watch->write, what & WATCH_WRITE);
 }
 
 /* Leaves the watch with its owner, dead. */
@@ -264,7 +269,9 @@ static void watch_detach(struct watch *watch)
         if (!watch->link)
                 return;
         (void)event_del(&watch->read);
-        (void)event_del(&watch->write);
+        if (watch->write)
+                (void)event_del(watch->write);
+        free(take(watch->write));
         *watch->link = watch->next;
         if (watch->next)
                 watch->next->link = watch->link;

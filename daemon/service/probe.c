@@ -184,7 +184,7 @@ static struct cause cause_of(const struct probe *probe, const struct verdict *ve
 /* TLS and certificate are two steps: a channel may be fine and its peer unknown. */
 static void tell_tls(struct probe *probe, const struct verdict *verdict)
 {
-        struct channel_info info = { 0 };
+        struct channel_info info = { .version = "", .cipher = "", .group = "", .staple = "" };
         bool good = verdict_is_good(verdict);
         json_t *details = json_object();
 

@@ -63,9 +63,9 @@ const char *session_before(const struct session *session)
 /* False without TLS, or before it is secured; `out` stays as it is then. */
 bool session_tls_info(const struct session *session, struct channel_info *out)
 {
-        if (session->info.version[0])
+        if (session->info.version)
                 *out = session->info;
-        return session->info.version[0] != '\0';
+        return session->info.version != NULL;
 }
 
 void session_tell_account(const struct session *session, enum session_mark mark, struct account *account)
@@ -75,7 +75,7 @@ void session_tell_account(const struct session *session, enum session_mark mark,
 
         if (mark == SESSION_CONNECTED && plain)
                 account_put_tls(account, NULL, 0);
-        if (mark == SESSION_SECURED && session->info.version[0])
+        if (mark == SESSION_SECURED && session->info.version)
                 account_put_tls(account, &session->info, session_times(session).handshake);
 }
 
@@ -112,7 +112,7 @@ bool session_still_routed(const struct session *session)
  * must still be there. A session without TLS rests on nothing. */
 bool session_still_trusted(const struct session *session)
 {
-        if (!session->info.version[0] || session->generation == trust_generation())
+        if (!session->info.version || session->generation == trust_generation())
                 return true;
         switch (session->verdict) {
         case VERDICT_ALLOWED:

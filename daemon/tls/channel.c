@@ -352,13 +352,13 @@ void channel_info(const struct channel *channel, struct channel_info *out)
         const char *group_name = group ? SSL_group_to_name(ssl, group) : NULL;
         const char *by = channel->judged ? verdict_verified_by(channel->verdict.kind) : NULL;
 
-        *out = (struct channel_info){ .verified_by = by ? by : "",
+        *out = (struct channel_info){ .version = SSL_get_version(ssl),
+                                      .cipher = SSL_get_cipher_name(ssl),
+                                      .group = group_name ? group_name : "",
+                                      .staple = channel->staple,
+                                      .verified_by = by ? by : "",
                                       .resumed = SSL_session_reused(ssl) == 1,
                                       .asked_certificate = channel->asked };
-        (void)snprintf(out->version, sizeof out->version, "%s", SSL_get_version(ssl));
-        (void)snprintf(out->cipher, sizeof out->cipher, "%s", SSL_get_cipher_name(ssl));
-        (void)snprintf(out->group, sizeof out->group, "%s", group_name ? group_name : "");
-        (void)snprintf(out->staple, sizeof out->staple, "%s", channel->staple);
         if (!channel_leaf(channel, &leaf))
                 return;
         hex_print(leaf.sha256, 32, out->fingerprint);

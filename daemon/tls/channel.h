@@ -38,16 +38,17 @@ struct transport *channel_transport(struct channel *channel);
 /* After `secured`: judges, records (pending entry, lastSeen, needless). Once. */
 void channel_verdict(struct channel *channel, struct verdict *out);
 
+/* The words without a size live as long as the process, and so does what is all zero: there was no TLS. */
 struct channel_info {
-        char version[16], cipher[64]; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
-        char group[32];               /* key exchange */
+        const char *version, *cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+        const char *group;            /* key exchange, or "" */
+        const char *staple;           /* "good", "none", "revoked", ... */
         char fingerprint[65];         /* SHA-256 of the leaf, lower-case hex */
         char key_fingerprint[65];
         time_t not_after;        /* of the leaf */
         const char *verified_by; /* "system" | "user" | "allowedHost" | "" */
         bool resumed;
         bool asked_certificate; /* of us, and there was none to send */
-        char staple[24];        /* "good", "none", "revoked", ... */
 };
 void channel_info(const struct channel *channel, struct channel_info *out);
 /* The server's own certificate as plain data; false when it showed none. certificate_done() is the caller's.

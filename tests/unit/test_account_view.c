@@ -66,9 +66,11 @@ END_TEST
 START_TEST(what_was_learnt_is_shown)
 {
         struct account *account = make("plant", KIND_OUTGOING, true);
-        struct channel_info info = { .version = "TLSv1.3", .not_after = NOON, .verified_by = "system" };
+        struct channel_info info = { .version = "TLSv1.3",
+                                     .cipher = "TLS_AES_256_GCM_SHA384",
+                                     .not_after = NOON,
+                                     .verified_by = "system" };
 
-        (void)snprintf(info.cipher, sizeof info.cipher, "TLS_AES_256_GCM_SHA384");
         (void)snprintf(info.fingerprint, sizeof info.fingerprint, "abcd");
         account_put_tls(account, &info, 7);
         kept_set_number("plant", KEPT_NUMBER_SENT, 42);
