@@ -96,7 +96,7 @@
 #define LIMIT_INTAKES_IN_CHARGE 4           /* of these only for root, the daemon's user and AdminGroup; */
 #define LIMIT_INTAKES_OF_USER   2           /* and of each user */
 #define LIMIT_INTAKE_SECONDS    60          /* a submission that could not be read by then is refused */
-#define LIMIT_INTAKE_MEMORY     (256 * KIB) /* a larger submission is spooled to an unnamed file */
+#define LIMIT_INTAKE_MEMORY     (256 * KIB) /* what is more of a submission is written to its file */
 
 /* station */
 #define LIMIT_ACCOUNTS         20000

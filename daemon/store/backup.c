@@ -88,6 +88,10 @@ static void backup_free(struct backup *backup)
         free(backup);
 }
 
+static void removed(unused_arg void *ctx, unused_arg const struct cause *cause)
+{
+}
+
 static void backup_done(struct job *job)
 {
         struct backup *backup = container_of(job, struct backup, job);
@@ -96,6 +100,7 @@ static void backup_done(struct job *job)
         backup->done(backup->ctx, backup->failed ? NULL : &backup->archive.result,
                      backup->failed ? &backup->cause : NULL);
         backup_free(backup);
+        store_settle(removed, NULL); /* a commit: files that were held for the copy go with it */
 }
 
 int backup_begin(const struct backup_order *order,

@@ -217,7 +217,7 @@ static bool is_left_out(const struct archive *archive, const char *path)
 {
         static const char *const names[] = {
                 /* or put in otherwise */
-                "mail", "station.db", "station.db-wal", "station.db-shm", BACKUP_ABOUT, BACKUP_SUMS,
+                "mail", "bodies", "station.db", "station.db-wal", "station.db-shm", BACKUP_ABOUT, BACKUP_SUMS,
         };
 
         for (size_t i = 0; i < count_of(names); i++)

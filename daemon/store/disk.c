@@ -59,6 +59,15 @@ static int whole_sync(int fd)
         return syncfs(fd) < 0 ? -1 : 1;
 }
 
+/* By its descriptor alone (AT_EMPTY_PATH) older kernels let only a privileged process do it. */
+static int plain_link(int fd, int folder, const char *name)
+{
+        char path[40];
+
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW);
+}
+
 static const struct disk_calls real = {
         .write = write,
         .sync = fsync,
@@ -66,6 +75,7 @@ static const struct disk_calls real = {
         .sync_all = whole_sync,
         .rename = renameat2,
         .unlink = plain_unlink,
+        .link = plain_link,
 };
 static const struct disk_calls *_Atomic calls = &real; /* set by tests, read by every thread */
 
@@ -164,4 +174,9 @@ int disk_exchange(int one_folder, const char *one, int other_folder, const char 
 int disk_unlink(int folder, const char *name)
 {
         return atomic_load(&calls)->unlink(folder, name);
+}
+
+int disk_link(int fd, int folder, const char *name)
+{
+        return atomic_load(&calls)->link(fd, folder, name);
 }

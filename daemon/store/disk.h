@@ -17,6 +17,7 @@ struct disk_calls {
         int (*rename)(int from_folder, const char *from, int to_folder, const char *to,
                       unsigned flags); /* renameat2 */
         int (*unlink)(int folder, const char *name);
+        int (*link)(int fd, int folder, const char *name);
 };
 /* Tests: uses these from now on; NULL goes back to the real ones. */
 void disk_use(const struct disk_calls *calls);
@@ -36,3 +37,5 @@ int disk_rename_new(int from_folder, const char *from, int to_folder, const char
 /* Both must be there. EINVAL: the filesystem cannot. */
 int disk_exchange(int one_folder, const char *one, int other_folder, const char *other) must_use;
 int disk_unlink(int folder, const char *name);
+/* Names an open file, one of O_TMPFILE too. */
+int disk_link(int fd, int folder, const char *name) must_use;

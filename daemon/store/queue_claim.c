@@ -14,6 +14,7 @@
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/store/queue_body.h"
 #include "daemon/store/queue_flood.h"
 #include "daemon/store/queue_notice.h"
 
@@ -194,52 +195,19 @@ static int load_recipients(struct queued_message *message, struct database *db, 
         return more;
 }
 
-static int check_chunks(const struct queued_message *message, struct database *db, struct cause *cause)
-{
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data, digest FROM body WHERE place > ? AND place < ?",
-                         VALUES(v_int(body_place(message->seq)), v_int(body_place(message->seq + 1))));
-        int more = rows ? 0 : -1;
-
-        while (rows && (more = db_next(db, rows, cause)) > 0)
-                if (!queue_chunk_sound(rows))
-                        return cause_set(cause, CAUSE_INVALID, "bytes of its body have changed");
-        return more;
-}
-
-/* The first chunk, and that all chunks are there in their right sizes. */
+/* The first chunk, and that all of them are there. The others are checked as they are sent, which ends the
+ * attempt; before the next, all of them. */
 static int load_body(struct queued_message *message, struct database *db, struct cause *cause)
 {
+        scoped(queue_body_close) struct queue_body body;
         bool tried = message->maybe_sent;
-        struct value from = v_int(body_place(message->seq)), to = v_int(body_place(message->seq + 1));
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data, digest FROM body WHERE place = ?", VALUES(from));
-        int more = rows ? db_next(db, rows, cause) : -1;
-        int64_t there;
 
         for (size_t i = 0; i < message->recipient_count; i++)
                 tried = tried || message->recipients[i].attempts;
-        if (more < 0)
+        if (queue_body_open(&body, db, message->seq, message->size, cause) < 0 ||
+            queue_body_chunk(&body, db, 0, &message->first, &message->first_len, cause) < 0)
                 return -1;
-        message->first_len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
-        if (message->first_len != (message->size < BODY_CHUNK ? message->size : BODY_CHUNK))
-                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
-        if (!queue_chunk_sound(rows))
-                return cause_set(cause, CAUSE_INVALID, "bytes of its body have changed");
-        message->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), message->first_len);
-        if (message->size <= BODY_CHUNK)
-                return 0;
-        /* The places without a gap, too: the last one follows from the size. */
-        if (db_number(db, cause, &there, 0,
-                      "SELECT CASE max(place) WHEN ? THEN sum(length(data)) END FROM body"
-                      " WHERE place >= ? AND place < ?",
-                      VALUES(v_int(body_place(message->seq) + (int64_t)((message->size - 1) / BODY_CHUNK)),
-                             from, to)) < 0)
-                return -1;
-        if ((uint64_t)there != message->size)
-                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
-        /* The others are checked as they are sent, which ends the attempt; before the next, all of them. */
-        return tried ? check_chunks(message, db, cause) : 0;
+        return message->size <= BODY_CHUNK ? 0 : queue_body_check(&body, db, tried, cause);
 }
 
 /* next_attempt is no later than now: what a person made due ahead of its time is due still when it is given

@@ -10,6 +10,7 @@
 #include "daemon/random.h"
 #include "daemon/store/digest.h"
 #include "daemon/store/kept.h"
+#include "daemon/store/queue_body.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -167,24 +168,33 @@ static int find_waiting(struct gathering *g, struct database *db, struct cause *
         return more < 0 ? -1 : 0;
 }
 
+static int append_chunks(struct flood_message *one, struct database *db, struct cause *cause)
+{
+        scoped(queue_body_close) struct queue_body body;
+
+        if (queue_body_open(&body, db, one->seq, (uint64_t)one->size, cause) < 0)
+                return -1;
+        for (uint64_t number = 0; number * BODY_CHUNK < (uint64_t)one->size; number++) {
+                scoped(scoped_free) uint8_t *chunk = NULL;
+                size_t len;
+                if (queue_body_chunk(&body, db, number, &chunk, &len, cause) < 0)
+                        return -1;
+                if (buf_append(&one->bytes, chunk, len) < 0)
+                        return cause_set(cause, CAUSE_INVALID, "its body is too large");
+        }
+        return 0;
+}
+
 /* All of its body; `damaged` where that is not what was accepted. */
 static int read_body(struct flood_message *one, struct database *db, struct cause *cause)
 {
-        int more;
-        scoped(db_end) sqlite3_stmt *rows = db_query(
-                db, cause, "SELECT data, digest FROM body WHERE place >= ? AND place < ? ORDER BY place",
-                VALUES(v_int(body_place(one->seq)), v_int(body_place(one->seq + 1))));
-
         buf_init(&one->bytes, (size_t)one->size);
-        while ((more = rows ? db_next(db, rows, cause) : -1) > 0 && !one->damaged)
-                one->damaged =
-                        !queue_chunk_sound(rows) || buf_append(&one->bytes, sqlite3_column_blob(rows, 0),
-                                                               (size_t)sqlite3_column_bytes(rows, 0)) < 0;
-        if (more < 0 && !database_damaged(db))
+        if (append_chunks(one, db, cause) == 0)
+                return 0;
+        one->damaged = cause->code == CAUSE_INVALID || database_damaged(db);
+        if (!one->damaged)
                 return -1;
-        one->damaged = one->damaged || more < 0 || one->bytes.len != (size_t)one->size;
-        if (more < 0)
-                cause_clear(cause);
+        cause_clear(cause);
         return 0;
 }
 
@@ -250,7 +260,6 @@ static int insert_digest(const struct flood *flood, const struct gathering *g, s
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(BYTES_MOST + 256 * MIB);
         scoped(scoped_free) char *message_id = NULL;
-        unsigned number = 0;
 
         if (write_text(flood, g, &text, &message_id, cause) < 0 ||
             db_run(db, cause,
@@ -267,11 +276,8 @@ static int insert_digest(const struct flood *flood, const struct gathering *g, s
         if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, 0)",
                    VALUES(v_int((int64_t)*seq), v_text(g->address))) < 0)
                 return -1;
-        for (size_t at = 0; at < text.len; at += BODY_CHUNK) {
-                size_t len = text.len - at < BODY_CHUNK ? text.len - at : BODY_CHUNK;
-                if (queue_chunk_insert(db, *seq, number++, buf_bytes(&text) + at, len, cause) < 0)
-                        return -1;
-        }
+        if (queue_body_insert(db, *seq, buf_bytes(&text), text.len, cause) < 0)
+                return -1;
         queue_counts_add(g->account, QUEUE_QUEUED, 1, (int64_t)text.len);
         return 0;
 }

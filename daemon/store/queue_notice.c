@@ -6,6 +6,7 @@
 #include "daemon/messages.h"
 #include "daemon/random.h"
 #include "daemon/store/notice.h"
+#include "daemon/store/queue_body.h"
 
 #include <stdio.h>
 
@@ -20,6 +21,7 @@ struct notice_source {
         uint8_t *first;
         size_t first_len;
         int64_t submitted, last_attempt;
+        uint64_t size;
 };
 
 static void source_done(struct notice_source *source)
@@ -65,7 +67,7 @@ static int read_message(struct database *db, uint64_t seq, struct notice_source 
         scoped(db_end) sqlite3_stmt *rows = db_query(
                 db, cause,
                 "SELECT account, sender, message_id, envelope_id, submitted,"
-                " (SELECT max(time) FROM history WHERE history.seq = message.seq AND host IS NOT NULL)"
+                " (SELECT max(time) FROM history WHERE history.seq = message.seq AND host IS NOT NULL), size"
                 " FROM message WHERE seq = ?",
                 VALUES(v_int((int64_t)seq)));
         int more = rows ? db_next(db, rows, cause) : -1;
@@ -79,6 +81,7 @@ static int read_message(struct database *db, uint64_t seq, struct notice_source 
         source->envelope_id = db_text(rows, 3);
         source->submitted = sqlite3_column_int64(rows, 4);
         source->last_attempt = sqlite3_column_int64(rows, 5);
+        source->size = (uint64_t)sqlite3_column_int64(rows, 6);
         queue_id_of(seq, source->id);
         return 1;
 }
@@ -111,35 +114,19 @@ static int read_recipients(struct database *db, uint64_t seq, struct notice_sour
 /* The chunk with the header. A body that cannot be read is no reason for silence: the notice goes without. */
 static int read_header(struct database *db, uint64_t seq, struct notice_source *source, struct cause *cause)
 {
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data FROM body WHERE place = ?", VALUES(v_int(body_place(seq))));
-        int more = rows ? db_next(db, rows, cause) : -1;
+        scoped(queue_body_close) struct queue_body body;
+        int result = queue_body_open(&body, db, seq, source->size, cause);
 
-        if (more < 0 && database_damaged(db)) {
-                cause_clear(cause);
+        body.unchecked = true;
+        if (result == 0 && queue_body_chunk(&body, db, 0, &source->first, &source->first_len, cause) == 0)
                 return 0;
-        }
-        if (more <= 0)
-                return more;
-        source->first_len = (size_t)sqlite3_column_bytes(rows, 0);
-        source->first = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), source->first_len);
+        if (cause->code == CAUSE_STORAGE && !body.in_file && !database_damaged(db))
+                return -1;
+        cause_clear(cause);
         return 0;
 }
 
 /* ---- the notice as a message ---- */
-
-static int insert_body(struct database *db, uint64_t seq, const struct buf *text, struct cause *cause)
-{
-        const uint8_t *bytes = buf_bytes(text);
-        unsigned number = 0;
-
-        for (size_t at = 0; at < text->len; at += BODY_CHUNK) {
-                size_t len = text->len - at < BODY_CHUNK ? text->len - at : BODY_CHUNK;
-                if (queue_chunk_insert(db, seq, number++, bytes + at, len, cause) < 0)
-                        return -1;
-        }
-        return 0;
-}
 
 /* maxQueueSize does not count here: a message that waited has just failed. */
 static int insert(struct database *db, const struct notice_source *source, const struct notice_rules *rules,
@@ -158,7 +145,7 @@ static int insert(struct database *db, const struct notice_source *source, const
         *out = (uint64_t)db_last_id(db);
         if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, 0)",
                    VALUES(v_int((int64_t)*out), v_text(rules->to))) < 0 ||
-            insert_body(db, *out, text, cause) < 0)
+            queue_body_insert(db, *out, buf_bytes(text), text->len, cause) < 0)
                 return -1;
         queue_counts_add(source->account, QUEUE_QUEUED, 1, (int64_t)text->len);
         return 0;

@@ -5,7 +5,7 @@
 #include "daemon/loop.h"
 #include "daemon/store/kept.h"
 #include "daemon/store/owner.h"
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_body.h"
 
 enum { LIST_MOST = 1000 }; /* in one answer: the caller pages */
 
@@ -280,26 +280,36 @@ struct body_read {
         struct store_read read;
 };
 
+static int read_chunk(struct body_read *body, struct database *db, struct cause *cause)
+{
+        scoped(queue_body_close) struct queue_body open = { .fd = -1 };
+        scoped(scoped_free) uint8_t *chunk = NULL;
+        size_t skip = (size_t)(body->offset % BODY_CHUNK), len = 0;
+        int64_t size;
+
+        if (db_number(db, cause, &size, 0, "SELECT size FROM message WHERE seq = ?",
+                      VALUES(v_int((int64_t)body->seq))) < 0 ||
+            queue_body_open(&open, db, body->seq, (uint64_t)size, cause) < 0 ||
+            queue_body_chunk(&open, db, body->offset / BODY_CHUNK, &chunk, &len, cause) < 0)
+                return -1;
+        if (len <= skip)
+                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+        body->len = len - skip;
+        body->bytes = skip ? (uint8_t *)copy_bytes((const char *)chunk + skip, body->len) : take(chunk);
+        return 0;
+}
+
+/* In a snapshot that may be older than the row's end: a file that has gone since is one that is not there. */
 static int body_work(struct store_read *read, struct database *db, struct cause *cause)
 {
-        struct body_read *body = container_of(read, struct body_read, read);
-        size_t skip = (size_t)(body->offset % BODY_CHUNK);
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause, "SELECT data, digest FROM body WHERE place = ?",
-                         VALUES(v_int(body_place(body->seq) + (int64_t)(body->offset / BODY_CHUNK))));
-        int more = rows ? db_next(db, rows, cause) : -1;
+        struct cause why = { 0 };
 
-        if (more < 0)
-                return -1;
-        size_t len = more ? (size_t)sqlite3_column_bytes(rows, 0) : 0;
-        if (len <= skip)
-                return cause_set(cause, CAUSE_STORAGE, "the message is damaged: its body is not complete");
-        if (!queue_chunk_sound(rows))
-                return cause_set(cause, CAUSE_STORAGE,
-                                 "the message is damaged: bytes of its body have changed");
-        body->len = len - skip;
-        body->bytes = (uint8_t *)copy_bytes((const char *)sqlite3_column_blob(rows, 0) + skip, body->len);
-        return 0;
+        if (read_chunk(container_of(read, struct body_read, read), db, &why) == 0)
+                return 0;
+        if (why.code == CAUSE_INVALID)
+                return cause_set(cause, CAUSE_STORAGE, "the message is damaged: %s", why.text);
+        *cause = why;
+        return -1;
 }
 
 static void body_done(struct store_read *read, const struct cause *cause)

@@ -26,7 +26,6 @@ static_assert(QUEUE_QUEUED == 0 && QUEUE_SENDING == 1 && QUEUE_DEFERRED == 2 && 
 #define SQL_WAITS_FOR_TIME "(" SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
 #define SQL_IS_UNDER_WAY   "(" SQL_QUEUED ", " SQL_SENDING ", " SQL_DEFERRED ", " SQL_AMBIGUOUS ")"
 
-#define BODY_CHUNK  (256 * KIB)
 #define CLOCK_NEVER INT64_MAX   /* message.expires_clock: held or failed, does not age */
 #define CLOCK_FRESH INT64_C(-1) /* a full lifetime, from the next queue_expire on */
 
@@ -39,12 +38,6 @@ struct message_row {
         int64_t attempts;
 };
 
-/* The first chunk's place in `body`. */
-static inline int64_t body_place(uint64_t seq)
-{
-        return (int64_t)(seq << 20);
-}
-
 /* 1 = read, 0 = there is none, -1 cause. */
 int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, struct cause *cause) must_use;
 /* Makes state, due, claimed, finished and the counts what the recipients say. A message sent to all loses
@@ -54,11 +47,6 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
         must_use;
 /* Removes the message with all that belongs to it. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
-/* One piece of a body, with its digest. */
-int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
-                       struct cause *cause) must_use;
-/* Whether columns 0 (data) and 1 (digest) of a row of `body` belong together. */
-bool queue_chunk_sound(sqlite3_stmt *rows) must_use;
 /* One line of history; the oldest go when there are very many. Texts may be NULL. */
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
                       const char *result, struct cause *cause) must_use;

@@ -2,22 +2,20 @@
 /*
  * Submission: what was taken in (taking.h) is inserted by the writer.
  *
- * First a thread of taking.c reads the message, checks and completes its header and spools what is large;
- * then one transaction has key, room, row, recipients and body. The submitter is answered after its commit:
- * from the answer on the message is kept, whatever happens to the machine; without an answer it is not
- * there, or the key (idempotency) finds it when it is submitted again.
+ * First a thread of taking.c reads the message, checks and completes its header and writes what is large to
+ * a file (body_file.h), which another one syncs; then one transaction has key, room, row, recipients and
+ * body, or the file's name. The submitter is answered after its commit: from the answer on the message is
+ * kept, whatever happens to the machine; without an answer it is not there, or the key (idempotency) finds it
+ * when it is submitted again.
  *
  * Room is counted inside the transaction, so that two submissions in one commit do not both get the last
  * place.
  */
 #include "daemon/store/client_file.h"
 #include "daemon/store/owner_rows.h"
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_body.h"
 #include "daemon/store/reserve.h"
 #include "daemon/store/taking.h"
-
-#include <errno.h>
-#include <unistd.h>
 
 struct submit {
         struct submission s; /* with copies of its own */
@@ -27,6 +25,9 @@ struct submit {
         bool duplicate;
         void (*done)(void *ctx, const char *id, bool duplicate, const struct cause *cause);
         void *ctx;
+        struct job sync; /* of its file */
+        bool unsynced;
+        struct cause cause;
         struct store_write write;
 };
 
@@ -152,44 +153,14 @@ static int check_room(const struct submission *s, uint64_t size, struct database
         return 0;
 }
 
-static int insert_from_file(struct submit *submit, struct database *db, uint64_t seq, struct cause *cause)
+static int insert_body(const struct submit *submit, struct database *db, uint64_t seq, struct cause *cause)
 {
-        uint64_t size = intake_facts(submit->taking->intake)->size;
-        scoped(scoped_free) uint8_t *chunk = new_zeroed(1, BODY_CHUNK);
-        unsigned number = 0;
+        const struct taking *taking = submit->taking;
 
-        for (uint64_t at = 0; at < size; at += BODY_CHUNK) {
-                size_t want = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;
-                size_t have = 0;
-                while (have < want) {
-                        ssize_t got =
-                                pread(submit->taking->spool, chunk + have, want - have, (off_t)(at + have));
-                        if (got < 0 && errno == EINTR)
-                                continue;
-                        if (got <= 0)
-                                return cause_errno(cause, got ? errno : EIO, "cannot read the spool");
-                        have += (size_t)got;
-                }
-                if (queue_chunk_insert(db, seq, number++, chunk, want, cause) < 0)
-                        return -1;
-        }
-        return 0;
-}
-
-static int insert_body(struct submit *submit, struct database *db, uint64_t seq, struct cause *cause)
-{
-        const uint8_t *bytes = buf_bytes(&submit->taking->out);
-        unsigned number = 0;
-
-        if (submit->taking->spool >= 0)
-                return insert_from_file(submit, db, seq, cause);
-        for (size_t at = 0; at < submit->taking->out.len; at += BODY_CHUNK) {
-                size_t len =
-                        submit->taking->out.len - at < BODY_CHUNK ? submit->taking->out.len - at : BODY_CHUNK;
-                if (queue_chunk_insert(db, seq, number++, bytes + at, len, cause) < 0)
-                        return -1;
-        }
-        return 0;
+        if (taking->file.fd >= 0)
+                return queue_body_insert_file(db, seq, &taking->file, intake_facts(taking->intake)->size,
+                                              cause);
+        return queue_body_insert(db, seq, buf_bytes(&taking->out), taking->out.len, cause);
 }
 
 static int insert_recipients(const struct submission *s, struct database *db, uint64_t seq,
@@ -240,7 +211,8 @@ static int insert(struct store_write *write, struct database *db, struct cause *
                 return -1;
         submit->duplicate = seq != 0;
         if (!submit->duplicate &&
-            reserve_allows(submit->s.priority > 0, intake_facts(submit->taking->intake)->size, cause) < 0)
+            reserve_allows(submit->s.priority > 0, intake_facts(submit->taking->intake)->size,
+                           submit->taking->file.fd >= 0, cause) < 0)
                 return -1;
         if (!submit->duplicate &&
             (owner_holds(db, &submit->owner, cause) < 0 ||
@@ -265,6 +237,32 @@ static void inserted(struct store_write *write, const struct cause *cause)
         finish(container_of(write, struct submit, write), cause);
 }
 
+static void write_it(struct submit *submit)
+{
+        submit->write = (struct store_write){ .write = insert, .done = inserted, .brings = true };
+        store_write(&submit->write);
+        if (submit->s.coming)
+                submit->s.coming(submit->s.account);
+}
+
+static void sync_work(struct job *job)
+{
+        struct submit *submit = container_of(job, struct submit, sync);
+
+        submit->unsynced = body_file_sync(&submit->taking->file, &submit->cause) < 0;
+}
+
+static void sync_done(struct job *job)
+{
+        struct submit *submit = container_of(job, struct submit, sync);
+
+        if (submit->unsynced)
+                finish(submit, &submit->cause);
+        else
+                write_it(submit);
+}
+
+/* A file is synced beside others, while the thread that wrote it reads the next one of that user. */
 static void taken_in(void *ctx, struct taking *taking, const struct cause *cause)
 {
         struct submit *submit = ctx;
@@ -274,10 +272,12 @@ static void taken_in(void *ctx, struct taking *taking, const struct cause *cause
                 return;
         }
         submit->taking = taking;
-        submit->write = (struct store_write){ .write = insert, .done = inserted, .brings = true };
-        store_write(&submit->write);
-        if (submit->s.coming)
-                submit->s.coming(submit->s.account);
+        if (taking->file.fd < 0) {
+                write_it(submit);
+                return;
+        }
+        submit->sync = (struct job){ .work = sync_work, .done = sync_done };
+        store_run_sync(&submit->sync);
 }
 
 static const char **copy_texts(const char **texts, size_t count)

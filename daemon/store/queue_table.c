@@ -4,8 +4,7 @@
 #include "daemon/store/queue_table.h"
 
 #include "daemon/random.h"
-#include "daemon/sha256.h"
-#include "daemon/store/queue_rows.h"
+#include "daemon/store/queue_body.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -46,13 +45,6 @@ int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, s
         return 1;
 }
 
-/* By the range of its places: a body needs no index of its own. */
-static int delete_body(struct database *db, uint64_t seq, struct cause *cause)
-{
-        return db_run(db, cause, "DELETE FROM body WHERE place >= ? AND place < ?",
-                      VALUES(v_int(body_place(seq)), v_int(body_place(seq + 1))));
-}
-
 /* The state and due time that the recipients give; a message without any is damaged: failed. */
 static int summary(struct database *db, const struct message_row *row, enum queue_state *state,
                    struct value *due, struct cause *cause)
@@ -91,7 +83,7 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
                    VALUES(v_int(state), due, v_int(row->claimed), sent ? v_int(finished) : v_null(),
                           v_int(row->attempts), v_int((int64_t)row->seq))) < 0)
                 return -1;
-        if (sent && delete_body(db, row->seq, cause) < 0)
+        if (sent && queue_body_delete(db, row, cause) < 0)
                 return -1;
         if (state != row->state) {
                 queue_counts_add(row->account, row->state, -1, -row->size);
@@ -104,35 +96,11 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
 /* Recipients and history go by foreign keys. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause)
 {
-        if (delete_body(db, row->seq, cause) < 0 ||
+        if (queue_body_delete(db, row, cause) < 0 ||
             db_run(db, cause, "DELETE FROM message WHERE seq = ?", VALUES(v_int((int64_t)row->seq))) < 0)
                 return -1;
         queue_counts_add(row->account, row->state, -1, -row->size);
         return 0;
-}
-
-int queue_chunk_insert(struct database *db, uint64_t seq, unsigned number, const uint8_t *bytes, size_t len,
-                       struct cause *cause)
-{
-        uint8_t digest[SHA256_SIZE];
-
-        sha256_of(bytes, len, digest);
-        return db_run(
-                db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
-                VALUES(v_int(body_place(seq) + number), v_bytes(bytes, len), v_bytes(digest, sizeof digest)));
-}
-
-/* Bodies of before the digests have none, and pass. */
-bool queue_chunk_sound(sqlite3_stmt *rows)
-{
-        uint8_t digest[SHA256_SIZE];
-        const void *data = sqlite3_column_blob(rows, 0), *told = sqlite3_column_blob(rows, 1);
-        size_t len = (size_t)sqlite3_column_bytes(rows, 0);
-
-        if (sqlite3_column_type(rows, 1) == SQLITE_NULL)
-                return true;
-        sha256_of(len ? data : "", len, digest);
-        return sqlite3_column_bytes(rows, 1) == SHA256_SIZE && memcmp(digest, told, sizeof digest) == 0;
 }
 
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,

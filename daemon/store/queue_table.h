@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The durable queue in SQLite: messages, bodies (in chunks, in the same database, so that a
- * commit is whole), recipients with their states, and the history of attempts. Policy (when to
+ * The durable queue in SQLite: messages, bodies (in chunks in the same database, those of large messages in
+ * files beside it, queue_body.h), recipients with their states, and the history of attempts. Policy (when to
  * retry, what a reply means) is outgoing/sender_rules; here is one SQL statement per transition.
  * Message counts per account and state are kept in memory, exact, and read without SQL.
  */

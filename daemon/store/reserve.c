@@ -191,9 +191,10 @@ void reserve_begin_commit(void)
         reserve.promised = 0;
 }
 
-int reserve_allows(bool urgent, uint64_t size, struct cause *cause)
+int reserve_allows(bool urgent, uint64_t size, bool placed, struct cause *cause)
 {
-        uint64_t wants = reserve.promised + 2 * size; /* in the log, and then in the database */
+        uint64_t wants =
+                reserve.promised + (placed ? 0 : 2 * size); /* in the log, and then in the database */
 
         pthread_mutex_lock(&reserve.lock);
         struct disk_room room = reserve.room;

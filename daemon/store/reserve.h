@@ -45,8 +45,8 @@ int reserve_spares(size_t size, struct cause *cause) must_use;
 /* Writer thread, before each commit: a new look. */
 void reserve_begin_commit(void);
 /* Writer thread: whether a submission of that size may come, else -1 with CAUSE_STORAGE. Urgent ones may as
- * long as they fit and the place that is held has not been let go. */
-int reserve_allows(bool urgent, uint64_t size, struct cause *cause) must_use;
+ * long as they fit and the place that is held has not been let go. `placed`: it lies on that disk already. */
+int reserve_allows(bool urgent, uint64_t size, bool placed, struct cause *cause) must_use;
 /* Writer thread or before the loop, when the disk was full: whether there was place to let go. */
 bool reserve_let_go(void);
 /* Before the loop: whether the disk has next to nothing left. */

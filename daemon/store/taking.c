@@ -13,7 +13,6 @@
 #include "daemon/store/client_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -34,7 +33,7 @@ struct work {
         uint8_t *bytes;
         size_t len;
         uint64_t max_size;
-        char *spool_folder;
+        char *folder;
         size_t charge;      /* counted in under_way until it is freed */
         atomic_bool let_go; /* nobody waits for it */
         bool failed;
@@ -54,7 +53,7 @@ struct work {
 
 /* The loop's. */
 static struct {
-        char *spool_folder;
+        char *folder;
         struct workers *threads;   /* NULL: closed */
         struct work *first, **end; /* in the order they came, those under way among them */
         struct timer *look;
@@ -80,11 +79,11 @@ static void work_free(struct work *work)
                 return;
         takings.under_way -= work->charge;
         close_file(work);
-        close_fd(&work->taking.spool);
+        body_file_done(&work->taking.file);
         intake_free(work->taking.intake);
         buf_free(&work->taking.out);
         free(work->bytes);
-        free(work->spool_folder);
+        free(work->folder);
         free(work);
 }
 
@@ -96,29 +95,18 @@ static int is_let_go(struct work *work)
                                           : 0;
 }
 
-/* Makes room in memory by moving what is there to the file. */
-static int spill(struct work *work)
+/* Makes room in memory by moving whole chunks to the file, at the end all that is there. */
+static int spill(struct work *work, bool all)
 {
         struct taking *taking = &work->taking;
-        struct cause *cause = &work->cause;
 
-        if (taking->spool < 0) {
-                taking->spool = open(work->spool_folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-                if (taking->spool < 0)
-                        return cause_errno(cause, errno, "cannot make a file in %s", work->spool_folder);
+        while (taking->out.len >= BODY_CHUNK || (all && taking->out.len)) {
+                size_t len = taking->out.len < BODY_CHUNK ? taking->out.len : BODY_CHUNK;
+                if (body_file_add(&taking->file, work->folder, buf_bytes(&taking->out), len, &work->cause) <
+                    0)
+                        return -1;
+                buf_consume(&taking->out, len);
         }
-        size_t len = taking->out.len;
-        const uint8_t *bytes = buf_bytes(&taking->out);
-        while (len) {
-                ssize_t wrote = write(taking->spool, bytes, len);
-                if (wrote < 0 && errno == EINTR)
-                        continue;
-                if (wrote < 0)
-                        return cause_errno(cause, errno, "cannot write the message to the spool");
-                bytes += wrote;
-                len -= (size_t)wrote;
-        }
-        buf_clear(&taking->out);
         return 0;
 }
 
@@ -131,7 +119,7 @@ static int feed(struct work *work, const uint8_t *bytes, size_t len)
                 if (is_let_go(work) < 0 ||
                     intake_feed(taking->intake, bytes, piece, &taking->out, &work->cause) < 0)
                         return -1;
-                if (taking->out.len > LIMIT_INTAKE_MEMORY && spill(work) < 0)
+                if (taking->out.len >= LIMIT_INTAKE_MEMORY && spill(work, false) < 0)
                         return -1;
                 bytes += piece;
                 len -= piece;
@@ -214,8 +202,10 @@ static void take_in(struct job *job)
                 result = work->fd >= 0 ? feed_file(work) : feed(work, work->bytes, work->len);
         if (result == 0)
                 result = intake_end(taking->intake, &taking->out, &work->cause);
-        if (result == 0 && taking->spool >= 0)
-                result = spill(work);
+        if (result == 0 && intake_facts(taking->intake)->size >= BODY_FILE_FROM) {
+                result = spill(work, true);
+                buf_free(&taking->out);
+        }
         work->failed = result < 0;
         close_file(work);
         free(take(work->bytes));
@@ -395,7 +385,7 @@ static struct work *work_new(const struct taking_order *order)
         work->failed = true; /* until it has been worked on: the pool may be abandoned before */
         (void)cause_set(&work->cause, CAUSE_CANCELLED, "the daemon is ending");
         work->taking.intake = intake_new(&rules);
-        work->taking.spool = -1;
+        body_file_init(&work->taking.file);
         /* One piece may double (bare line ends) and gets a header on top. */
         buf_init(&work->taking.out, LIMIT_INTAKE_MEMORY + 2 * READ_PIECE + LIMIT_HEADER);
         work->fd = order->fd;
@@ -403,7 +393,7 @@ static struct work *work_new(const struct taking_order *order)
                 work->bytes = (uint8_t *)copy_bytes(order->bytes ? order->bytes : "", order->len);
         work->len = order->len;
         work->max_size = order->rules.max_size;
-        work->spool_folder = copy_text(takings.spool_folder);
+        work->folder = copy_text(takings.folder);
         work->charge = LEAST_CHARGE + (order->fd < 0 ? 2 * order->len : LIMIT_INTAKE_MEMORY + READ_PIECE);
         work->owner = order->owner;
         work->in_charge = order->in_charge;
@@ -454,7 +444,7 @@ void taking_cancel(uint64_t ticket)
 void takings_open(const char *state_directory)
 {
         client_files_open(state_directory);
-        takings.spool_folder = text_of("%s/spool", state_directory);
+        takings.folder = text_of("%s/bodies", state_directory);
         takings.threads = workers_new("store-intake", LIMIT_INTAKES);
         takings.first = NULL;
         takings.end = &takings.first;
@@ -491,7 +481,7 @@ void takings_close(void)
         takings.first = NULL;
         takings.end = &takings.first;
         timer_free(take(takings.look));
-        free(take(takings.spool_folder));
+        free(take(takings.folder));
         memset(takings.shares, 0, sizeof takings.shares);
         takings.busy = 0;
         atomic_store(&takings.working, 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Taking messages in: what a client hands in is read, put in order (intake.h) and kept in memory or in an
- * unnamed file of spool/, by threads of their own. The file is the client's: it may be endless, slow, or on a
- * file system that never answers. So every step has a bound: bytes read (MaxMessageSize and a header), time
+ * unnamed file of bodies/, by threads of their own. The file is the client's: it may be endless, slow, or on
+ * a file system that never answers. So every step has a bound: bytes read (MaxMessageSize and a header), time
  * (LIMIT_INTAKE_SECONDS), memory of all under way, and threads: each user has LIMIT_INTAKES_OF_USER of them
  * and no more, whatever becomes of them; some are for those in charge alone. Who waits no longer is not
  * waited for: the answer is given, and the thread, should the kernel hold it, is left behind and does nothing
@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "daemon/store/body_file.h"
 #include "daemon/store/intake.h"
 
 #include <sys/types.h>
@@ -18,7 +19,7 @@
 struct taking {
         struct intake *intake; /* its facts */
         struct buf out;        /* the message in order, when it is small */
-        int spool;             /* or this file; else -1 */
+        struct body_file file; /* or it is in here, not synced and without a name */
 };
 void taking_free(struct taking *taking);
 

@@ -18,6 +18,7 @@
  */
 #include "daemon/journal.h"
 #include "daemon/messages.h"
+#include "daemon/store/body_file.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/queue_counts.h"
 #include "daemon/store/reserve.h"
@@ -202,7 +203,7 @@ static int run_batch(struct database *db, struct batch *batch, bool bring)
             ((!database_in_transaction(db) && db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0) ||
              run_apart(db, batch, bring, cause) < 0))
                 return -1;
-        if (queue_counts_save(db, cause) < 0)
+        if (queue_counts_save(db, cause) < 0 || body_files_settle(db, cause) < 0)
                 return -1;
         return db_run(db, cause, "COMMIT", NULL, 0);
 }
@@ -291,6 +292,7 @@ static void batch_work(struct job *job)
         bool sound = is_sound(&batch->cause);
         if (sound && (run_batch(writer.db, batch, true) == 0 || run_in_reserve(writer.db, batch) == 0)) {
                 batch->counts = queue_counts_take();
+                body_files_committed();
                 const struct cause *behind = database_behind(writer.db);
                 if (behind)
                         batch->cause = *behind;

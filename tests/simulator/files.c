@@ -190,8 +190,11 @@ static int open_there(int folder_fd, const char *path, int flags, mode_t mode)
         if (!folder)
                 return -1;
         struct inode *inode = last_of(folder, last, len);
-        if ((flags & O_TMPFILE) == O_TMPFILE && inode)
-                return inode_fd(inode_new(S_IFREG | (mode & 0777)), flags);
+        if ((flags & O_TMPFILE) == O_TMPFILE && inode) {
+                machine_may_die("create");
+                errno = disk_left() ? disk_trouble("create", inode) : ENOSPC;
+                return errno ? -1 : inode_fd(inode_new(S_IFREG | (mode & 0777)), flags);
+        }
         if (!inode && (flags & O_CREAT)) {
                 machine_may_die("create");
                 int error = disk_left() ? disk_trouble("create", folder) : ENOSPC;
@@ -685,9 +688,21 @@ int rename(const char *from, const char *to)
         return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
+/* Of "/proc/self/fd/N": that of an open file, which may have no name. */
+static struct inode *by_descriptor(const char *path)
+{
+        static const char folder[] = "/proc/self/fd/";
+
+        if (strncmp(path, folder, sizeof folder - 1) != 0)
+                return NULL;
+        return inode_of(atoi(path + sizeof folder - 1));
+}
+
 int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
-        struct inode *inode = path_find(from_fd, from, true);
+        struct inode *inode = by_descriptor(from);
+        if (!inode)
+                inode = path_find(from_fd, from, true);
         char *name = NULL;
         struct inode *folder = inode ? to_change(to_fd, to, &name, "link") : NULL;
         int result = -1;

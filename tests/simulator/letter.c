@@ -61,6 +61,8 @@ char *letter_bytes(uint32_t number, size_t *len)
         struct buf all = BUF_WITH_MAX(LETTER_MOST);
         uint64_t kind = next(&state) % 100;
         size_t lines = kind < 5 ? 0 : kind < 97 ? next(&state) % 30 : 200 + next(&state) % 1500;
+        if (kind == 99 && next(&state) % 6 == 0)
+                lines += 2000; /* of those whose body is a file in the queue */
 
         put(&all, "From: Alarm <alarm@plant.example>\r\nTo: you@office.example\r\n");
         put(&all, "Subject: number %u\r\nMessage-ID: <sim-%u@sim.example>\r\n", number, number);

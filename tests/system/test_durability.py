@@ -339,8 +339,9 @@ def test_a_database_that_another_locks(station, sink):
 
 
 DAMAGES = {
-    "body": "UPDATE body SET data = CAST(replace(data, 'Line one', 'Line two') AS BLOB) WHERE place >> 20 = ?",
-    "later piece of a body": "UPDATE body SET data = zeroblob(length(data)) WHERE place = (? << 20) + 1",
+    "body": 5000,                       # in its file, from there on
+    "later piece of a body": 300000,
+    "file of a body": None,             # it is not there any more
     "recipients": "DELETE FROM recipient WHERE seq = ?",
     "size": "UPDATE message SET size = -1 WHERE seq = ?",
 }
@@ -354,8 +355,16 @@ def test_a_message_that_was_changed_on_disk(station, sink, what):
     with station.client() as client:
         ids = [submit(client, "a", letter) for letter in (letters.letter("box"), large, letters.letter("box"))]
     station.stop()
-    with contextlib.closing(sqlite3.connect(os.path.join(station.state, "station.db"))) as db, db:
-        assert db.execute(DAMAGES[what], (2,)).rowcount > 0
+    body, = (os.path.join(station.state, "bodies", name) for name in os.listdir(os.path.join(station.state, "bodies")))
+    if DAMAGES[what] is None:
+        os.unlink(body)
+    elif isinstance(DAMAGES[what], int):
+        with open(body, "r+b") as file:
+            file.seek(DAMAGES[what])
+            file.write(b"two")
+    else:
+        with contextlib.closing(sqlite3.connect(os.path.join(station.state, "station.db"))) as db, db:
+            assert db.execute(DAMAGES[what], (2,)).rowcount > 0
     station.start()
     station.ctl("account", "set", "a", "enabled=true")
 

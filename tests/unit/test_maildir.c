@@ -576,8 +576,8 @@ static int no_sync_all(unused_arg int fd)
 /* A kill at the n-th call to the disk, again and again. */
 START_TEST(mail_of_an_earlier_version_and_kill)
 {
-        static const struct disk_calls calls = { last_write,  last_sync,   last_sync_data,
-                                                 no_sync_all, last_rename, last_unlink };
+        const struct disk_calls calls = { last_write,  last_sync,   last_sync_data,         no_sync_all,
+                                          last_rename, last_unlink, disk_real_calls()->link };
         int status = 0;
 
         with_crlf(250);
@@ -1046,8 +1046,13 @@ static int bad_sync(int fd)
 
 START_TEST(disk_fails)
 {
-        struct disk_calls calls = { bad_write,   bad_sync,   bad_sync_data,
-                                    no_sync_all, bad_rename, disk_real_calls()->unlink };
+        struct disk_calls calls = { bad_write,
+                                    bad_sync,
+                                    bad_sync_data,
+                                    no_sync_all,
+                                    bad_rename,
+                                    disk_real_calls()->unlink,
+                                    disk_real_calls()->link };
         struct delivery *delivery = delivery_new(&imap);
         struct mailbox_entry entries[] = { uid_entry(1), uid_entry(2), uid_entry(3) };
 

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files of bodies: written, named, removed, swept; see body_file.h.
+ *
+ * The writer decides what becomes of a file in one place, whatever happened before: each name that a
+ * transaction has touched is noted, and looked for in the table ahead of COMMIT. What has no row then goes
+ * once that is committed. So a write that was undone, or run twice, or whose transaction was lost, needs no
+ * care of its own; what a lost one has named stays noted until a commit stands, since a commit that failed
+ * may count after all (writer.c, overwrite_failed).
+ *
+ * A name that cannot be removed is forgotten, and swept at the next start.
+ */
+#include "daemon/store/body_file.h"
+
+#include "daemon/journal.h"
+#include "daemon/messages.h"
+#include "daemon/random.h"
+#include "daemon/sha256.h"
+#include "daemon/store/disk.h"
+#include "daemon/store/replace_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIGESTS_MOST ((size_t)SHA256_SIZE << 20) /* as many chunks as `body` has places for */
+enum { NOTED_MOST = 4096 /* names that wait for a commit that stands: while none does, nothing comes */ };
+
+struct body_names {
+        char (*of)[BODY_FILE_NAME + 1];
+        size_t count, room;
+};
+
+/* The writer's, but for `folder`, which is not changed while there are threads, and `held`. */
+static struct {
+        int folder;               /* bodies/, or -1 */
+        struct body_names noted;  /* touched since the last commit that stands */
+        struct body_names doomed; /* those of them without a row in this transaction */
+        struct body_names gone;   /* they have no row on disk, and are still there */
+        bool linked;              /* names were made since the folder was synced */
+        atomic_bool held;
+} bodies = { .folder = -1 };
+
+static void names_add(struct body_names *names, const char *name)
+{
+        if (names->count == names->room) {
+                names->room = names->room ? 2 * names->room : 16;
+                names->of = new_resized(names->of, names->room, sizeof *names->of);
+        }
+        (void)snprintf(names->of[names->count++], sizeof *names->of, "%s", name);
+}
+
+static void names_free(struct body_names *names)
+{
+        free(names->of);
+        *names = (struct body_names){ 0 };
+}
+
+/* What stands in the table may be anybody's, in a database that was restored: it is no path. */
+static bool is_name(const char *name)
+{
+        return name && strlen(name) == BODY_FILE_NAME && strspn(name, token_digits) == BODY_FILE_NAME;
+}
+
+/* ---- writing one ---- */
+
+void body_file_init(struct body_file *file)
+{
+        *file = (struct body_file){ .fd = -1, .digests = BUF_WITH_MAX(DIGESTS_MOST) };
+}
+
+void body_file_done(struct body_file *file)
+{
+        close_fd(&file->fd);
+        buf_free(&file->digests);
+}
+
+int body_file_add(struct body_file *file, const char *folder, const void *bytes, size_t len,
+                  struct cause *cause)
+{
+        uint8_t digest[SHA256_SIZE];
+
+        if (file->fd < 0) {
+                random_token(file->name, BODY_FILE_NAME);
+                file->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        }
+        if (file->fd < 0)
+                return cause_errno(cause, errno, "cannot make a file in %s", folder);
+        sha256_of(bytes, len, digest);
+        if (buf_append(&file->digests, digest, sizeof digest) < 0)
+                return cause_set(cause, CAUSE_TOO_LARGE, "the message is too large");
+        if (disk_write(file->fd, bytes, len) < 0)
+                return cause_errno(cause, errno, "cannot write the message to %s", folder);
+        return 0;
+}
+
+int body_file_sync(const struct body_file *file, struct cause *cause)
+{
+        return disk_sync_data(file->fd) < 0 ? cause_errno(cause, errno, "cannot write the message to disk")
+                                            : 0;
+}
+
+/* ---- coming and going ---- */
+
+int body_file_comes(const struct body_file *file, struct cause *cause)
+{
+        if (bodies.noted.count >= NOTED_MOST)
+                return cause_set(cause, CAUSE_STORAGE,
+                                 "large messages wait for the disk to take writes again");
+        /* There already: this write runs for the second time. */
+        if (disk_link(file->fd, bodies.folder, file->name) < 0 && errno != EEXIST) {
+                if (errno == ENOENT || errno == EPERM || errno == EOPNOTSUPP || errno == EXDEV)
+                        return 1;
+                return cause_errno(cause, errno, "cannot name the file of a message");
+        }
+        bodies.linked = true;
+        names_add(&bodies.noted, file->name);
+        return 0;
+}
+
+void body_file_goes(const char *name)
+{
+        if (is_name(name))
+                names_add(&bodies.noted, name);
+}
+
+/* 1 = a row has it, 0 = none has. */
+static int has_row(struct database *db, const char *name, struct cause *cause)
+{
+        int64_t there;
+
+        if (db_number(db, cause, &there, 0, "SELECT count(*) FROM body_file WHERE name = ?",
+                      VALUES(v_text(name))) < 0)
+                return -1;
+        return there > 0;
+}
+
+int body_files_settle(struct database *db, struct cause *cause)
+{
+        bodies.doomed.count = 0;
+        for (size_t i = 0; i < bodies.noted.count; i++) {
+                int there = has_row(db, bodies.noted.of[i], cause);
+                if (there < 0)
+                        return -1;
+                if (!there)
+                        names_add(&bodies.doomed, bodies.noted.of[i]);
+        }
+        if (bodies.linked && disk_sync(bodies.folder) < 0)
+                return cause_errno(cause, errno, "cannot write the folder of messages to disk");
+        bodies.linked = false;
+        return 0;
+}
+
+void body_files_committed(void)
+{
+        for (size_t i = 0; i < bodies.doomed.count; i++)
+                names_add(&bodies.gone, bodies.doomed.of[i]);
+        if (bodies.noted.count) {
+                names_free(&bodies.noted);
+                names_free(&bodies.doomed);
+        }
+        if (!bodies.gone.count || atomic_load(&bodies.held))
+                return;
+        for (size_t i = 0; i < bodies.gone.count; i++)
+                (void)disk_unlink(bodies.folder, bodies.gone.of[i]);
+        names_free(&bodies.gone);
+}
+
+void body_files_hold(bool held)
+{
+        atomic_store(&bodies.held, held);
+}
+
+/* ---- reading ---- */
+
+int body_file_open(const char *name, uint64_t size, struct cause *cause)
+{
+        scoped(scoped_close) int fd =
+                is_name(name) ? openat(bodies.folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+                              : -1;
+        struct stat st;
+        int opened = fd;
+
+        if (!is_name(name) || (fd < 0 && (errno == ENOENT || errno == ELOOP)))
+                return cause_set(cause, CAUSE_INVALID, "the file of its body is not there");
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return cause_errno(cause, errno, "cannot read bodies/%s", name);
+        if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+                return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+        fd = -1;
+        return opened;
+}
+
+int body_file_read(int fd, uint8_t *bytes, size_t len, uint64_t from, struct cause *cause)
+{
+        for (size_t have = 0; have < len;) {
+                ssize_t got = pread(fd, bytes + have, len - have, (off_t)(from + have));
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return cause_errno(cause, errno, "cannot read the body of a message");
+                if (got == 0)
+                        return cause_set(cause, CAUSE_INVALID, "its body is not complete");
+                have += (size_t)got;
+        }
+        return 0;
+}
+
+/* ---- beginning and end ---- */
+
+/* Without its database nobody knows to whom they were to go, and a person may want to look at them. */
+static int set_aside(const char *path, const char *directory, struct cause *cause)
+{
+        scoped(scoped_free) char *aside =
+                text_of("%s/replaced-bodies-%lld", directory, (long long)time(NULL));
+
+        if (rmdir(path) == 0 || errno == ENOENT) /* nothing is in it */
+                return 0;
+        if (disk_rename_new(AT_FDCWD, path, AT_FDCWD, aside) < 0)
+                return cause_errno(cause, errno, "cannot set %s aside", path);
+        log_about(NULL, LOG_WARNING, MSG_DISK_FAULT,
+                  "bodies of messages that were in the database before are set aside: %s", aside);
+        return 0;
+}
+
+static int sweep_one(struct database *db, const char *name, size_t *count, struct cause *cause)
+{
+        int there = is_name(name) ? has_row(db, name, cause) : 1;
+
+        if (there == 0 && disk_unlink(bodies.folder, name) == 0)
+                ++*count;
+        return there < 0 ? -1 : 0;
+}
+
+static int sweep(struct database *db, const char *path, struct cause *cause)
+{
+        DIR *entries = opendir(path);
+        const struct dirent *entry;
+        size_t count = 0;
+        int result = 0;
+
+        if (!entries)
+                return cause_errno(cause, errno, "cannot read %s", path);
+        while (result == 0 && (entry = readdir(entries)))
+                result = sweep_one(db, entry->d_name, &count, cause);
+        (void)closedir(entries);
+        if (count)
+                log_about(NULL, LOG_NOTICE, NULL, "removed %zu file%s of messages that are not in the queue",
+                          count, count == 1 ? "" : "s");
+        return result;
+}
+
+int body_files_begin(struct database *db, const char *directory, bool anew, struct cause *cause)
+{
+        scoped(scoped_free) char *path = text_of("%s/bodies", directory);
+
+        atomic_store(&bodies.held, false);
+        if ((anew && set_aside(path, directory, cause) < 0) || make_folder(path, 0700, cause) < 0)
+                return -1;
+        bodies.folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (bodies.folder < 0)
+                return cause_errno(cause, errno, "cannot open %s", path);
+        return sweep(db, path, cause);
+}
+
+void body_files_end(void)
+{
+        close_fd(&bodies.folder);
+        names_free(&bodies.noted);
+        names_free(&bodies.doomed);
+        names_free(&bodies.gone);
+        bodies.linked = false;
+}
