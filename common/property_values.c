@@ -547,10 +547,6 @@ static const struct {
         { "expunge", "did you mean deliveryPolicy=delete?" },
         { "mda", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME --exec "
                  "COMMAND" },
-        { "command", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME "
-                     "--exec COMMAND" },
-        { "exec", "did you mean deliverTo? a command for each message: emailsecctl monitor --name NAME "
-                  "--exec COMMAND" },
         { "destination", "did you mean deliverTo?" },
         { "maxmessages", "did you mean maxQueueSize or maxSendablePerDay?" },
         { "maxsize", "did you mean maxMessageSize?" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The property sheet: each row whole, values taken and refused, the rules between them, warnings, JSON. */
 #include "common/properties.c"
+#include "common/property_values.c"
 
 #include <check.h>
 #include <stdio.h>
@@ -615,6 +616,16 @@ START_TEST(json_there_and_back)
 }
 END_TEST
 
+/* A second row of a name would never be read. */
+START_TEST(a_name_of_others_stands_once)
+{
+        for (size_t i = 0; i < count_of(names_elsewhere); i++)
+                for (size_t j = 0; j < i; j++)
+                        ck_assert_msg(!same_letters(names_elsewhere[i].name, names_elsewhere[j].name), "%s",
+                                      names_elsewhere[i].name);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("properties");
@@ -622,6 +633,7 @@ int main(void)
 
         tcase_add_loop_test(tc, every_row_is_whole, 0, PROPERTIES);
         tcase_add_test(tc, the_table_describes_itself);
+        tcase_add_test(tc, a_name_of_others_stands_once);
         tcase_add_test(tc, received_mail_is_kept);
         tcase_add_test(tc, defaults_of_both_kinds);
         tcase_add_test(tc, words_are_those_of_the_table);
