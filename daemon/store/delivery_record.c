@@ -178,9 +178,8 @@ static int record_work(struct store_write *write, struct database *db, struct ca
         const struct arrival *arrival = &delivery->arrival;
         scoped(subscriber_wanting_free) struct wanting wanting = { 0 };
 
-        if (owner_holds(db, &delivery->owner, cause) < 0 ||
-            (delivery->recording > delivery->recorded &&
-             fetched_make_place(db, delivery->account, delivery->folder, cause) < 0))
+        if (delivery->recording > delivery->recorded &&
+            fetched_make_place(db, delivery->account, delivery->folder, cause) < 0)
                 return -1;
         for (size_t i = delivery->recorded; i < delivery->recording; i++)
                 if (record_item(delivery, &arrival->items[i], db, cause) < 0)
@@ -225,7 +224,8 @@ void delivery_record(struct delivery *delivery, size_t until)
         for (size_t i = delivery->recorded; i < until; i++)
                 delivery->arrival.items[i].received = delivery->received;
         delivery->recording = until;
-        delivery->write = (struct store_write){ .write = record_work, .done = recorded };
+        delivery->write =
+                (struct store_write){ .owner = &delivery->owner, .write = record_work, .done = recorded };
         store_write(&delivery->write);
 }
 

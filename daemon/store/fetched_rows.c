@@ -255,8 +255,6 @@ static int prune_work(struct store_write *write, struct database *db, struct cau
 {
         const struct prune *prune = container_of(write, struct prune, write);
 
-        if (owner_holds(db, &prune->owner, cause) < 0)
-                return -1;
         for (size_t i = 0; i < prune->gone_count; i++) {
                 struct fetched_key key = fetched_key_of(prune->account, "", 0, &prune->gone[i]);
                 if (db_run(db, cause, "UPDATE seen SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
@@ -287,7 +285,9 @@ static void prune_looked(struct store_read *read, const struct cause *cause)
         } else if (!prune->gone_count) {
                 go_on(prune);
         } else {
-                prune->write = (struct store_write){ .write = prune_work, .done = prune_done };
+                prune->write = (struct store_write){ .owner = &prune->owner,
+                                                     .write = prune_work,
+                                                     .done = prune_done };
                 store_write(&prune->write);
         }
 }

@@ -33,7 +33,6 @@ struct fetched {
         void (*on_done)(void *ctx, const struct cause *cause);
         void *ctx;
         struct store_read read;
-        int (*work)(struct store_write *write, struct database *db, struct cause *cause);
         struct store_write write;
 };
 
@@ -73,22 +72,13 @@ static void write_done(struct store_write *write, const struct cause *cause)
         fetched_free(fetched);
 }
 
-/* Only while the account is the one that it was asked for. */
-static int write_held(struct store_write *write, struct database *db, struct cause *cause)
-{
-        const struct fetched *fetched = container_of(write, struct fetched, write);
-
-        return owner_holds(db, &fetched->owner, cause) < 0 ? -1 : fetched->work(write, db, cause);
-}
-
 static void write_it(struct fetched *fetched,
                      int (*work)(struct store_write *write, struct database *db, struct cause *cause),
                      void (*done)(void *ctx, const struct cause *cause), void *ctx)
 {
         fetched->on_done = done;
         fetched->ctx = ctx;
-        fetched->work = work;
-        fetched->write = (struct store_write){ .write = write_held, .done = write_done };
+        fetched->write = (struct store_write){ .owner = &fetched->owner, .write = work, .done = write_done };
         store_write(&fetched->write);
 }
 

@@ -218,8 +218,6 @@ static int end_work(struct store_write *write, struct database *db, struct cause
 {
         struct deletion *deletion = container_of(write, struct deletion, write);
 
-        if (owner_holds(db, &deletion->owner, cause) < 0)
-                return -1;
         for (size_t i = 0; i < deletion->count; i++)
                 if (deletion->chosen[i].gone && inbox_row_end(db, deletion->chosen[i].seq, cause) < 0)
                         return -1;
@@ -249,7 +247,7 @@ static void removed(struct job *job)
 {
         struct deletion *deletion = container_of(job, struct deletion, job);
 
-        deletion->write = (struct store_write){ .write = end_work, .done = ended };
+        deletion->write = (struct store_write){ .owner = &deletion->owner, .write = end_work, .done = ended };
         store_write(&deletion->write);
 }
 

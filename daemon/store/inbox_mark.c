@@ -136,8 +136,6 @@ static int follow_work(struct store_write *write, struct database *db, struct ca
 {
         struct marking *marking = container_of(write, struct marking, write);
 
-        if (owner_holds(db, &marking->owner, cause) < 0)
-                return -1;
         for (size_t i = 0; i < marking->count; i++)
                 if (marking->marked[i].changed && inbox_row_move(db, &marking->marked[i].row, cause) < 0)
                         return -1;
@@ -159,7 +157,8 @@ static void mark_done(struct job *job)
 {
         struct marking *marking = container_of(job, struct marking, job);
 
-        marking->write = (struct store_write){ .write = follow_work, .done = followed };
+        marking->write =
+                (struct store_write){ .owner = &marking->owner, .write = follow_work, .done = followed };
         store_write(&marking->write);
 }
 

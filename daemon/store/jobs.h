@@ -12,6 +12,8 @@
 
 #include <stdatomic.h>
 
+struct owner;
+
 struct store_write {
         /* Writer thread. -1 undoes what this one did. It may run more than once: when its transaction was
          * lost, in the next one; what is built with AddressSanitizer runs each twice, to find those that
@@ -25,6 +27,9 @@ struct store_write {
         /* The fact it records cannot be had again (a message was sent): tried again until
          * the disk takes it; `done` comes then, or with the cause when the store closes. */
         bool stubborn;
+        /* Of this account: while the name is not its any more, on the disk, `write` is not run, and the
+         * cause is CAUSE_NOT_FOUND. NULL: of none, or it looks by itself. */
+        const struct owner *owner;
         /* It brings new mail onto the disk: what lets go of the reserve is not for it. */
         bool brings;
 

@@ -100,7 +100,6 @@ struct asked {
         void (*on_forgotten)(void *ctx, size_t count, const struct cause *cause);
         void *ctx;
         struct store_read read;
-        int (*work)(struct store_write *write, struct database *db, struct cause *cause);
         struct store_write write;
 };
 
@@ -166,19 +165,12 @@ static void forget_noted(struct store_write *write)
                 memcpy(asked->messages, asked->given, asked->count * sizeof *asked->given);
 }
 
-/* Only while the account is the one that it was asked for. */
-static int write_held(struct store_write *write, struct database *db, struct cause *cause)
-{
-        const struct asked *asked = container_of(write, struct asked, write);
-
-        return owner_holds(db, &asked->owner, cause) < 0 ? -1 : asked->work(write, db, cause);
-}
-
 static void write_it(struct asked *asked,
                      int (*work)(struct store_write *write, struct database *db, struct cause *cause))
 {
-        asked->work = work;
-        asked->write = (struct store_write){ .write = write_held, .forget = forget_noted, .done = written };
+        asked->write = (struct store_write){
+                .owner = &asked->owner, .write = work, .forget = forget_noted, .done = written
+        };
         store_write(&asked->write);
 }
 

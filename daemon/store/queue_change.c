@@ -150,14 +150,11 @@ static void forget_changed(struct store_write *write)
 }
 
 /* The room in the new account's queue is counted after the moves, inside the transaction; a move that would
- * overfill it rolls all of them back. The account may have been deleted since it was named: owner_holds()
- * asks the disk. */
+ * overfill it rolls all of them back. */
 static int change_write(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct change *change = container_of(write, struct change, write);
 
-        if (owner_holds(db, &change->owner, cause) < 0)
-                return -1;
         uint64_t before = change->account ? queue_waiting_inside(change->account) : 0;
 
         for (size_t i = 0; i < change->count; i++)
@@ -191,17 +188,18 @@ void queue_change(enum queue_change what, const char *const *ids, size_t count, 
 {
         struct change *change = new_object(struct change);
 
-        *change = (struct change){
-                .what = what,
-                .count = count,
-                .account = copy_text(account),
-                .owner = account ? owner_of(account) : (struct owner){ 0 },
-                .max_queue = max_queue,
-                .now = loop_wall(),
-                .done = done,
-                .ctx = ctx,
-                .write = { .write = change_write, .forget = forget_changed, .done = change_done }
-        };
+        *change = (struct change){ .what = what,
+                                   .count = count,
+                                   .account = copy_text(account),
+                                   .owner = account ? owner_of(account) : (struct owner){ 0 },
+                                   .max_queue = max_queue,
+                                   .now = loop_wall(),
+                                   .done = done,
+                                   .ctx = ctx,
+                                   .write = { .owner = &change->owner,
+                                              .write = change_write,
+                                              .forget = forget_changed,
+                                              .done = change_done } };
         change->changed = json_array();
         change->ids = new_zeroed(count + 1, sizeof *change->ids);
         for (size_t i = 0; i < count; i++)

@@ -20,6 +20,7 @@
 #include "daemon/messages.h"
 #include "daemon/store/body_file.h"
 #include "daemon/store/jobs.h"
+#include "daemon/store/owner_rows.h"
 #include "daemon/store/queue_counts.h"
 #include "daemon/store/reserve.h"
 #include "daemon/store/rest.h"
@@ -123,6 +124,8 @@ static int run_once(struct database *db, struct store_write *write, struct cause
 {
         if (write->forget)
                 write->forget(write);
+        if (write->owner && owner_holds(db, write->owner, cause) < 0)
+                return -1;
         return write->write(write, db, cause);
 }
 
