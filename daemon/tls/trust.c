@@ -88,8 +88,11 @@ static void rebuild(void)
  * them now. */
 static int read_all(const struct trust_settings *settings, struct cause *cause)
 {
+        struct trust_stores fresh;
+        int result = trust_stores_read(settings, &stores, &fresh);
+
         trust_stores_done(&stores);
-        int result = trust_stores_read(settings, &stores);
+        stores = fresh;
         if (result < 0 && cause)
                 *cause = stores.fault;
         keys_open(settings->state_directory);
@@ -127,7 +130,7 @@ int trust_try_again(const struct trust_settings *settings)
                 trust_changed("the client keys can be read again");
                 return 1;
         }
-        if (trust_stores_read(settings, &fresh) < 0) {
+        if (trust_stores_read(settings, &stores, &fresh) < 0) {
                 stores.fault = fresh.fault;
                 trust_stores_done(&fresh);
                 return -1;

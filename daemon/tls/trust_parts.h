@@ -29,8 +29,10 @@ struct trust_stores {
         struct cause fault;
 };
 void trust_stores_done(struct trust_stores *stores);
-/* Reads everything the settings name; blocks. -1 when `fault` was set. */
-int trust_stores_read(const struct trust_settings *settings, struct trust_stores *stores) must_use;
+/* Reads everything the settings name; blocks. Certificates of the system that are in `before` as well are not
+ * taken apart again. -1 when `fault` was set. */
+int trust_stores_read(const struct trust_settings *settings, const struct trust_stores *before,
+                      struct trust_stores *stores) must_use;
 
 /* trust.c, for the import */
 const struct anchors *trust_anchors(bool user);

@@ -7,6 +7,7 @@
 #include "common/json_fields.h"
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/sha256.h"
 #include "daemon/store/replace_file.h"
 #include "daemon/tls/trust_parts.h"
 
@@ -105,6 +106,7 @@ static int read_linked(const char *path, struct buf *out, bool *out_passes, stru
 
 struct reading {
         struct trust_stores *stores;
+        const struct trust_stores *before;
         bool strict;  /* what cannot be read is a fault; else only where that passes */
         bool passes;  /* the last that could not be read may be read another time */
         size_t found; /* certificates and lists seen in this file */
@@ -124,16 +126,44 @@ static int take_certificate(struct reading *r, X509 *x509, struct cause *cause)
         return 0;
 }
 
+/* Nothing was said of it beside the certificate: what it is trusted for, a name. */
+static bool is_plain(X509 *x509)
+{
+        return !X509_get0_trust_objects(x509) && !X509_get0_reject_objects(x509) &&
+               !X509_alias_get0(x509, NULL);
+}
+
+/* The certificate of these bytes where it is there by now, or was before: to take one apart costs more than
+ * all else that is done with it, and a bundle and the folder beside it have the same ones. NULL: it is not.
+ */
+static X509 *known(const struct reading *r, const uint8_t *der, size_t len)
+{
+        uint8_t sha256[SHA256_SIZE];
+
+        sha256_of(der, len, sha256);
+        const struct anchor *anchor = trust_anchors_find(&r->stores->system, sha256);
+        if (!anchor)
+                anchor = trust_anchors_find(&r->before->system, sha256);
+        if (!anchor || !is_plain(anchor->x509))
+                return NULL;
+        (void)X509_up_ref(anchor->x509);
+        return anchor->x509;
+}
+
+static X509 *parse(const struct reading *r, const char *name, const uint8_t *der, size_t len)
+{
+        if (strcmp(name, PEM_STRING_X509_TRUSTED) == 0)
+                return d2i_X509_AUX(NULL, &der, (long)len);
+        X509 *x509 = known(r, der, len);
+        return x509 ? x509 : d2i_X509(NULL, &der, (long)len);
+}
+
 static int take_system_block(void *ctx, const char *name, const uint8_t *der, size_t der_len,
                              struct cause *cause)
 {
         if (!pem_is_certificate(name))
                 return 0;
-        const uint8_t *at = der;
-        bool with_trust = strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
-        return take_certificate(
-                ctx, with_trust ? d2i_X509_AUX(NULL, &at, (long)der_len) : d2i_X509(NULL, &at, (long)der_len),
-                cause);
+        return take_certificate(ctx, parse(ctx, name, der, der_len), cause);
 }
 
 static int take_list(struct reading *r, X509_CRL *list, struct cause *cause)
@@ -263,9 +293,9 @@ static int read_certificate_folder(struct reading *r, const char *folder)
         return count ? count : read_folder(r, folder, is_certificate_name, false, "the System Trust Store");
 }
 
-static void read_configured(struct trust_stores *stores, const char *path)
+static void read_configured(const struct trust_stores *before, struct trust_stores *stores, const char *path)
 {
-        struct reading r = { .stores = stores, .strict = true };
+        struct reading r = { .stores = stores, .before = before, .strict = true };
         struct cause cause = { 0 };
         struct stat st;
         int result = 0;
@@ -289,9 +319,9 @@ static const char *place(const char *variable, const char *fallback)
         return value && *value ? value : fallback;
 }
 
-static void read_default_places(struct trust_stores *stores)
+static void read_default_places(const struct trust_stores *before, struct trust_stores *stores)
 {
-        struct reading r = { .stores = stores, .strict = false };
+        struct reading r = { .stores = stores, .before = before, .strict = false };
         struct cause cause = { 0 };
         char *folders = copy_text(place(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
         char *rest = folders, *folder;
@@ -438,16 +468,17 @@ void trust_stores_done(struct trust_stores *stores)
         *stores = (struct trust_stores){ 0 };
 }
 
-int trust_stores_read(const struct trust_settings *settings, struct trust_stores *stores)
+int trust_stores_read(const struct trust_settings *settings, const struct trust_stores *before,
+                      struct trust_stores *stores)
 {
         *stores = (struct trust_stores){ .revocation_lists = sk_X509_CRL_new_null() };
         if (!stores->revocation_lists)
                 abort();
         read_user_store(stores, settings->state_directory);
         if (settings->system_store && settings->system_store[0])
-                read_configured(stores, settings->system_store);
+                read_configured(before, stores, settings->system_store);
         else
-                read_default_places(stores);
+                read_default_places(before, stores);
         if (settings->revocation_lists && settings->revocation_lists[0])
                 read_revocation_lists(stores, settings->revocation_lists);
         return stores->fault.code == CAUSE_NONE ? 0 : -1;

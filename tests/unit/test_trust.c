@@ -512,6 +512,46 @@ START_TEST(default_places)
 }
 END_TEST
 
+/* With a word on what it is trusted for, in the form of `openssl x509 -trustout`. */
+static char *pem_rejected(const struct pki *pki)
+{
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *bytes = NULL;
+
+        ck_assert_int_eq(X509_add1_reject_object(pki->x509, OBJ_nid2obj(NID_server_auth)), 1);
+        ck_assert_int_eq(PEM_write_bio_X509_AUX(bio, pki->x509), 1);
+        X509_reject_clear(pki->x509);
+        long len = BIO_get_mem_data(bio, &bytes);
+        char *text = copy_bytes(bytes, (size_t)len);
+        BIO_free(bio);
+        return text;
+}
+
+static X509 *the_only_one(void)
+{
+        ck_assert_int_eq(trust_reload(&settings, NULL), 0);
+        ck_assert_uint_eq(stores.system.count, 1);
+        return stores.system.items[0].x509;
+}
+
+START_TEST(what_is_known_is_not_taken_apart_again)
+{
+        scoped(scoped_free) char *pem = pki_pem(&system_ca), *rejected = pem_rejected(&system_ca),
+                                 *twice = text_of("%s%s", pem, pem);
+        X509 *before = stores.system.items[0].x509;
+
+        ck_assert_ptr_eq(the_only_one(), before);
+        folder_write("system.pem", twice, strlen(twice));
+        ck_assert_ptr_eq(the_only_one(), before);
+        /* what was said beside it comes and goes with the file */
+        folder_write("system.pem", rejected, strlen(rejected));
+        ck_assert_int_eq(sk_ASN1_OBJECT_num(X509_get0_reject_objects(the_only_one())), 1);
+        folder_write("system.pem", pem, strlen(pem));
+        ck_assert_ptr_null(X509_get0_reject_objects(the_only_one()));
+        ck_assert_ptr_eq(the_only_one(), stores.system.items[0].x509);
+}
+END_TEST
+
 START_TEST(looking)
 {
         struct cause cause = { 0 };
@@ -554,6 +594,7 @@ int main(void)
         tcase_add_test(tests, poisoned_user_store);
         tcase_add_test(tests, system_store_configured);
         tcase_add_test(tests, default_places);
+        tcase_add_test(tests, what_is_known_is_not_taken_apart_again);
         tcase_add_test(tests, looking);
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
