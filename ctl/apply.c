@@ -248,20 +248,27 @@ static const char *missing_name(const struct tool *tool, const json_t *exports)
         return NULL;
 }
 
+struct exporting {
+        const struct tool *tool;
+        json_t *exports;
+};
+
+static int export_one(void *arg, json_t *account)
+{
+        const struct exporting *exporting = arg;
+        if (is_wanted(exporting->tool, json_text(account, "name")))
+                (void)json_array_append_new(exporting->exports, apply_document_account(account));
+        return EXIT_DONE;
+}
+
 int run_account_export(struct tool *tool)
 {
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListAccounts"), NULL, &answer);
-        if (status)
-                return status;
         scoped(scoped_json) json_t *document = json_object();
         json_t *exports = json_array();
         json_put(document, "accounts", exports);
-        const json_t *accounts = json_at(answer, "accounts");
-        for (size_t i = 0; i < json_array_size(accounts); i++)
-                if (is_wanted(tool, json_text(json_array_get(accounts, i), "name")))
-                        (void)json_array_append_new(exports,
-                                                    apply_document_account(json_array_get(accounts, i)));
+        int status = each_account(tool, NULL, export_one, &(struct exporting){ tool, exports }, NULL);
+        if (status)
+                return status;
         const char *missing = missing_name(tool, exports);
         if (missing) {
                 struct cause cause;
