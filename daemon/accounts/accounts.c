@@ -261,6 +261,45 @@ static bool belongs(const char *name, char id[OWNER_ID_SIZE])
         return false;
 }
 
+/* The files of a folder in the order of their names (bytes, not the locale's). */
+struct file_names {
+        struct dirent **of;
+        int count; /* -1: it could not be read */
+};
+
+static int by_file_name(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void file_names_read(struct file_names *names, const char *folder, int (*which)(const struct dirent *entry))
+{
+        *names = (struct file_names){ 0 };
+        names->count = scandir(folder, &names->of, which, by_file_name);
+}
+
+static void file_names_free(struct file_names *names)
+{
+        for (int i = 0; i < names->count; i++)
+                free(names->of[i]);
+        free(names->of);
+        *names = (struct file_names){ 0 };
+}
+
+static int compare_name(const void *name, const void *entry)
+{
+        return strcmp(name, (*(struct dirent *const *)entry)->d_name);
+}
+
+static bool file_names_have(const struct file_names *names, const char *name)
+{
+        return names->count > 0 &&
+               bsearch(name, names->of, (size_t)names->count, sizeof(struct dirent *), compare_name);
+}
+
+/* Those of the secrets, while all accounts are loaded at the start: most have none. */
+static const struct file_names *secret_files;
+
 static void load_account(const char *name)
 {
         struct property_values values = { 0 };
@@ -283,7 +322,10 @@ static void load_account(const char *name)
         struct account *account = account_new(&values);
         (void)snprintf(account->id, sizeof account->id, "%s", id);
         accounts_insert(account);
-        secrets_load(name, id);
+        if (secret_files && secret_files->count >= 0 && !file_names_have(secret_files, name))
+                secrets_new(name, id);
+        else
+                secrets_load(name, id);
 }
 
 static int is_account_file(const struct dirent *entry)
@@ -294,12 +336,6 @@ static int is_account_file(const struct dirent *entry)
                 return 0;
         scoped(scoped_free) char *name = copy_bytes(entry->d_name, len - 5);
         return account_name_valid(name);
-}
-
-/* In the order of the list (bytes, not the locale's), so that each goes to its end. */
-static int by_file_name(const struct dirent **a, const struct dirent **b)
-{
-        return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 struct name_list {
@@ -341,17 +377,17 @@ static void resume_deletion(const char *name)
 }
 
 /* Accounts that were being deleted go on going; one that was being added, and has no file, was not. */
-static void end_what_was_cut(void)
+static void end_what_was_cut(const struct file_names *files)
 {
         struct name_list names = { 0 };
 
         owners_each(gather, &names);
         for (size_t i = 0; i < names.count; i++) {
                 scoped(scoped_free) char *name = names.of[i];
-                scoped(scoped_free) char *path = account_file_path(name);
+                scoped(scoped_free) char *file = text_of("%s.json", name);
                 if (owner_is_going(name))
                         resume_deletion(name);
-                else if (access(path, F_OK) < 0)
+                else if (!file_names_have(files, file))
                         owner_renew(name, NULL, true, unbound, copy_text(name));
         }
         free(names.of);
@@ -393,26 +429,20 @@ static void sweep_folder(const char *folder, int (*which)(const struct dirent *e
         free(files);
 }
 
-static int load_all(const char *folder, struct cause *cause)
+/* In their order, so that each goes to the end of the list. Those that are being deleted are taken. */
+static void load_all(const char *folder, const struct file_names *files)
 {
-        struct dirent **files = NULL;
-        int count = scandir(folder, &files, is_account_file, by_file_name);
-
-        if (count < 0)
-                return cause_errno(cause, errno, "cannot read %s", folder);
-        for (int i = 0; i < count; i++) {
-                scoped(scoped_free) char *name = copy_bytes(files[i]->d_name, strlen(files[i]->d_name) - 5);
+        for (int i = 0; i < files->count; i++) {
+                const char *file = files->of[i]->d_name;
+                scoped(scoped_free) char *name = copy_bytes(file, strlen(file) - 5);
                 if (accounts_count() < LIMIT_ACCOUNTS && !account_name_taken(name))
                         load_account(name);
-                free(files[i]);
         }
-        free(files);
-        if (count > LIMIT_ACCOUNTS)
+        if (files->count > LIMIT_ACCOUNTS)
                 log_about(NULL, LOG_ERR, MSG_ACCOUNT_UNREADABLE,
                           "%s holds %d accounts: the last %d by name are left alone, "
                           "%d are the most",
-                          folder, count, count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
-        return count;
+                          folder, files->count, files->count - LIMIT_ACCOUNTS, LIMIT_ACCOUNTS);
 }
 
 /* A deletion leaves no such thing: the files were lost. The accounts are there, in fault, and what is kept
@@ -438,15 +468,20 @@ int accounts_open(struct cause *cause)
         if (make_folder(folder, 0700, cause) < 0 || make_folder(secrets, 0700, cause) < 0 ||
             apply_recover(cause) < 0)
                 return -1;
-        end_what_was_cut();
+        struct file_names scoped(file_names_free) files, scoped(file_names_free) of_secrets = { 0 };
+        file_names_read(&files, folder, is_account_file);
+        if (files.count < 0)
+                return cause_errno(cause, errno, "cannot read %s", folder);
+        file_names_read(&of_secrets, secrets, NULL);
+        end_what_was_cut(&files);
         nothing_is_kept = store_is_new();
-        int count = load_all(folder, cause);
-        if (count < 0)
-                return -1;
+        secret_files = &of_secrets;
+        load_all(folder, &files);
         nothing_is_kept = false;
         load_lost();
+        secret_files = NULL;
         sweep_folder(folder, is_temporary);
-        sweep_folder(secrets, count > LIMIT_ACCOUNTS ? is_temporary : is_leftover);
+        sweep_folder(secrets, files.count > LIMIT_ACCOUNTS ? is_temporary : is_leftover);
         return 0;
 }
 

@@ -151,12 +151,15 @@ int remove_file(const char *path, struct cause *cause)
         return remove_it(path, cause) == 0 ? 0 : -1;
 }
 
-/* Appends the whole content of `fd` to `out`. */
-static int read_whole(int fd, const char *path, size_t max, struct buf *out, struct cause *cause)
+/* Appends the whole content of `fd`, about `size` bytes, to `out`. */
+static int read_whole(int fd, const char *path, size_t size, size_t max, struct buf *out, struct cause *cause)
 {
         for (;;) {
-                /* One byte beyond `max` shows that there is more. */
-                size_t want = max + 1 - out->len < 64 * 1024 ? max + 1 - out->len : 64 * 1024;
+                /* Mostly it is as large as it was; one byte beyond that, or beyond `max`, shows that there is
+                 * more. */
+                size_t want = out->len <= size ? size + 1 - out->len : 64 * 1024;
+                if (want > max + 1 - out->len)
+                        want = max + 1 - out->len;
                 uint8_t *room = buf_room(out, want);
                 if (!room)
                         return cause_set(cause, CAUSE_STORAGE, "cannot read %s: out of memory", path);
@@ -185,7 +188,7 @@ int read_file(const char *path, size_t max, struct buf *out, struct cause *cause
                 return cause_errno(cause, errno, "cannot read %s", path);
         if (!S_ISREG(st.st_mode))
                 return cause_set(cause, CAUSE_STORAGE, "cannot read %s: not a regular file", path);
-        int result = read_whole(fd, path, max, out, cause);
+        int result = read_whole(fd, path, (size_t)st.st_size, max, out, cause);
         if (result < 0)
                 buf_wipe(out);
         return result;
