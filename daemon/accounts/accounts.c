@@ -272,7 +272,8 @@ static int by_file_name(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static void file_names_read(struct file_names *names, const char *folder, int (*which)(const struct dirent *entry))
+static void file_names_read(struct file_names *names, const char *folder,
+                            int (*which)(const struct dirent *entry))
 {
         *names = (struct file_names){ 0 };
         names->count = scandir(folder, &names->of, which, by_file_name);

@@ -340,3 +340,18 @@ def test_a_struct_tag_has_one_meaning():
     several = {tag: sorted(paths) for tag, paths in places.items() if len(paths) > 1}
     assert {tag: paths for tag, paths in several.items() if tag not in SAME_TAGS} == {}
     assert [tag for tag, paths in several.items() if any(path.endswith(".h") for path in paths)] == []
+
+
+def test_a_property_is_read_as_what_it_is():
+    """Texts and numbers of an account lie in one place each: the type of the row says which it is, and no compiler knows that."""
+    types = dict(re.findall(r"\[(PROP_\w+)\] = \{ \.name = \"\w+\", \.type = (TYPE_\w+)", read("common/properties.c")))
+    numbers = {name for name, kind in types.items() if kind in ("TYPE_BOOL", "TYPE_INT", "TYPE_PORT")}
+    wrong, seen = [], 0
+    for path in [*sources(), *glob.glob("tests/unit/*.[ch]", root_dir=TOP)]:
+        text = read(path)
+        for how, word in [*re.findall(r"\b(prop_text|prop_bool|prop_number)\([^;()]*?(?:\([^()]*\)[^;()]*?)?, *(PROP_\w+)\)", text),
+                          *[(how, word) for word, how in re.findall(r"\bof\[(PROP_\w+)\]\.(text|number)", text)]]:
+            seen += 1
+            if how.endswith("text") == (word in numbers):
+                wrong.append(f"{path}: {how} of {word}")
+    assert (wrong, len(types) > 70, seen > 200) == ([], True, True)
