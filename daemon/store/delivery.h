@@ -55,11 +55,12 @@ struct item {
 struct arrival {
         struct maildir maildir;
         bool opened;
-        int fd;               /* of the message in progress, or -1 */
-        struct item now;      /* it */
-        char half[HALF_SIZE]; /* its file is kept when it is cut; "": it is not */
-        uint64_t kept;        /* bytes of it that are safe */
-        bool cr;              /* its last byte, not written yet: a LF may follow */
+        int fd;                /* of the message in progress, or -1 */
+        struct item now;       /* it */
+        char half[HALF_SIZE];  /* its file is kept when it is cut; "": it is not */
+        uint64_t kept;         /* bytes of it that are safe */
+        uint64_t written_back; /* or on their way to the disk */
+        bool cr;               /* its last byte, not written yet: a LF may follow */
         EVP_MD_CTX *hash;
         struct buf head; /* its first bytes */
         struct item *items;

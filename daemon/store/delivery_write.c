@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 enum {
-        HALF_STEP = 2 * MIB,       /* of a large message: then it is made safe as far as it has come */
+        HALF_STEP = 2 * MIB, /* of a large message: then it is made safe as far as it has come, */
+        HALF_SHARE = 4,      /* or after such a part of what is safe already: more is not lost by a kill */
         WRITE_BACK_STEP = 1 * MIB, /* bytes on their way to the disk that are worth a call */
 };
 
@@ -120,6 +121,7 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
         }
         arrival->now = (struct item){ .entry = *entry, .line_ends = LINE_ENDS_LF };
         arrival->cr = false;
+        arrival->written_back = 0;
         arrival->fd = open_file(delivery, entry);
         if (arrival->fd < 0) {
                 fail_errno(arrival, "cannot make a file for a received message");
@@ -192,6 +194,24 @@ static int write_bytes(struct arrival *arrival, time_t begun, uint8_t *given, si
         return disk_write(arrival->fd, given + taken, len - taken);
 }
 
+/* Begins now, so that a sync finds little left to wait for: only a hint. Small files cost more by it, each a
+ * request of its own, than when they go to the disk together. */
+static void write_back(struct arrival *arrival)
+{
+        if (arrival->now.size - arrival->written_back < WRITE_BACK_STEP)
+                return;
+        (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        arrival->written_back = arrival->now.size;
+}
+
+static bool is_worth_keeping(const struct arrival *arrival)
+{
+        uint64_t share = arrival->kept / HALF_SHARE;
+
+        return arrival->half[0] &&
+               arrival->now.size - arrival->kept >= (share > HALF_STEP ? share : HALF_STEP);
+}
+
 static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -201,7 +221,8 @@ static void bytes(struct delivery *delivery, uint8_t *given, size_t len)
                 fail_errno(arrival, "cannot write a received message");
                 return;
         }
-        if (!arrival->half[0] || arrival->now.size - arrival->kept < HALF_STEP)
+        write_back(arrival);
+        if (!is_worth_keeping(arrival))
                 return;
         if (partial_keep(arrival->maildir.tmp, arrival->fd, arrival->now.size - arrival->cr,
                          arrival->now.temporary) < 0)
@@ -246,13 +267,6 @@ static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
         sha256_of(head, end ? (size_t)(end - head) : arrival->head.len, digest);
 }
 
-/* Begins now, so that the sync of the batch finds little left to wait for: only a hint. Small files cost more
- * by it, each a request of its own, than when they go to the disk together. */
-static void write_back(const struct arrival *arrival)
-{
-        (void)sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-}
-
 static void end(struct delivery *delivery, uint8_t odd)
 {
         struct arrival *arrival = &delivery->arrival;
@@ -269,8 +283,6 @@ static void end(struct delivery *delivery, uint8_t odd)
         sha256_end(arrival->hash, item->digest);
         if (item->entry.left)
                 digest_of_head(arrival, item->digest);
-        if (item->size >= WRITE_BACK_STEP)
-                write_back(arrival);
         close_fd(&arrival->fd);
         const char *head = (const char *)buf_bytes(&arrival->head);
         header_summary_read(head, arrival->head.len, &item->summary);

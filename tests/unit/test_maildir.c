@@ -1127,6 +1127,32 @@ START_TEST(many_files_are_synced_at_once)
 }
 END_TEST
 
+/* A large message is made safe as it comes, the less often the more of it is safe. */
+START_TEST(a_large_message_is_synced_now_and_then)
+{
+        enum { SIZE = 48 * 1024 * 1024, PART = 256 * 1024 };
+        struct disk_calls calls = *disk_real_calls();
+        struct delivery *delivery = delivery_new(&imap);
+        struct mailbox_entry entry = uid_entry(1);
+        uint8_t *part = new_zeroed(1, PART);
+
+        memset(part, 'x', PART);
+        entry.size = SIZE;
+        calls.sync_data = sync_of_each;
+        disk_use(&calls);
+        ck_assert_int_eq(delivery_begin(delivery, &entry, NULL), 0);
+        for (size_t sent = 0; sent < SIZE; sent += PART)
+                ck_assert_int_eq(delivery_piece(delivery, part, PART, NULL), 0);
+        ck_assert_int_eq(delivery_end(delivery, NULL), 0);
+        commit_well(delivery, 1);
+        disk_use(NULL);
+        free(part);
+        ck_assert_int_ge(atomic_load(&each_synced), 6);
+        ck_assert_int_le(atomic_load(&each_synced), 14);
+        check_files(1, 0);
+}
+END_TEST
+
 /* ---- kill -9 ---- */
 
 /* Delivers uid after uid from the cursor on, three a batch, until it is killed. */
@@ -1682,6 +1708,7 @@ int main(void)
         tcase_add_test(tests, uidl_twice_in_one_batch);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_loop_test(tests, many_files_are_synced_at_once, 0, 3);
+        tcase_add_test(tests, a_large_message_is_synced_now_and_then);
         tcase_add_test(tests, killed_at_any_moment);
         tcase_add_test(tests, inbox);
         tcase_add_test(tests, pages);
