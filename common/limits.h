@@ -27,7 +27,7 @@
 #define LIMIT_OUTPUT           (256 * KIB) /* bytes waiting to be sent on one connection, engine side */
 #define LIMIT_ADDRESSES        32          /* addresses tried for one host name */
 
-#define WIRE_PER_WAKE    (16 * KIB) /* read from one connection inside TLS before the loop turns, */
+#define WIRE_PER_WAKE    (32 * KIB) /* read from one connection inside TLS before the loop turns, */
 #define RECORDS_PER_WAKE 16         /* or so many TLS records: a small one may cost most */
 
 /* tls */

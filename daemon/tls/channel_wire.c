@@ -4,6 +4,9 @@
  * as long as they get records that bring nothing (HelloRequest, KeyUpdate, tickets, warnings), so what they
  * get has an end: WIRE_PER_WAKE bytes or RECORDS_PER_WAKE, then the socket seems empty until the loop has
  * turned. A peer that sends such records only is counted out.
+ *
+ * OpenSSL asks for the head of a record and then for the rest. What it is given is read off the socket in one
+ * piece beforehand, once the handshake is over; up to there the socket is left as it is, for who looks at it.
  */
 #include "common/limits.h"
 #include "daemon/tls/channel_parts.h"
@@ -43,6 +46,38 @@ static bool flooded(const struct channel *channel)
         return channel->records > (channel->finished ? LIMIT_CONTROL_RECORDS : LIMIT_HANDSHAKE_RECORDS);
 }
 
+static void drop_ahead(struct channel *channel)
+{
+        free(take(channel->ahead));
+        channel->ahead_at = channel->ahead_len = 0;
+        channel->transport.holds = false;
+}
+
+/* As recv(); no more off the socket than may be asked for in this wake, or it would have to be come back to.
+ */
+static ssize_t read_ahead(struct channel *channel, char *to, size_t wanted)
+{
+        if (!channel->ahead) {
+                channel->ahead = new_memory(WIRE_PER_WAKE);
+                size_t most = WIRE_PER_WAKE - channel->transport.taken;
+                ssize_t got = recv(channel->fd, channel->ahead, most, MSG_DONTWAIT);
+                int error = errno;
+                if (got <= 0) {
+                        drop_ahead(channel);
+                        errno = error;
+                        return got;
+                }
+                channel->ahead_len = (size_t)got;
+        }
+        size_t left = channel->ahead_len - channel->ahead_at, given = wanted < left ? wanted : left;
+        memcpy(to, channel->ahead + channel->ahead_at, given);
+        channel->ahead_at += given;
+        channel->transport.holds = given < left;
+        if (!channel->transport.holds)
+                drop_ahead(channel);
+        return (ssize_t)given;
+}
+
 static int wire_read(BIO *bio, char *to, int size)
 {
         struct channel *channel = BIO_get_data(bio);
@@ -58,7 +93,8 @@ static int wire_read(BIO *bio, char *to, int size)
                 return not_now(bio, channel, EAGAIN, BIO_FLAGS_READ);
         if (wanted > WIRE_PER_WAKE - taken)
                 wanted = WIRE_PER_WAKE - taken;
-        ssize_t got = recv(channel->fd, to, wanted, MSG_DONTWAIT);
+        ssize_t got = channel->finished ? read_ahead(channel, to, wanted)
+                                        : recv(channel->fd, to, wanted, MSG_DONTWAIT);
         if (got < 0)
                 return not_now(bio, channel, errno, BIO_FLAGS_READ);
         channel->transport.taken += (size_t)got;

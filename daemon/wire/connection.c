@@ -453,7 +453,7 @@ bool connection_has_unread(struct connection *c)
 {
         uint8_t byte;
 
-        return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+        return c->fd >= 0 && (c->transport->holds || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
 }
 
 void connection_pause(struct connection *c, bool paused)

@@ -37,6 +37,7 @@ struct transport {
         void (*finish)(struct transport *); /* close_notify once, without waiting */
         void (*free)(struct transport *);
         size_t taken; /* off the wire in this wake; the connection sets it to 0 */
+        bool holds;   /* bytes that were taken off the socket and wait for the next wake */
 };
 
 struct connection_user {

@@ -132,37 +132,6 @@ static void answer_last(struct connection *c)
                 buf_consume(&c->out, moved);
 }
 
-/* One read. False when the reading has to stop. */
-static bool read_piece(struct connection *c, size_t *budget)
-{
-        struct transport *transport = c->transport;
-        struct cause why = { 0 };
-        size_t moved = 0;
-
-        switch (transport->read(transport, read_buffer, sizeof read_buffer, &moved, &why)) {
-        case TRANSPORT_DONE:
-                c->read_needs = WATCH_READ;
-                *budget -= moved < *budget ? moved : *budget;
-                c->user->received(c->ctx, read_buffer, moved);
-                return moved > 0;
-        case TRANSPORT_WANT_READ:
-                c->read_needs = WATCH_READ;
-                return false;
-        case TRANSPORT_WANT_WRITE:
-                c->read_needs = WATCH_WRITE;
-                return false;
-        case TRANSPORT_END:
-                answer_last(c);
-                transport->finish(transport); /* good-bye to you too */
-                connection_fail(c, NULL);
-                return false;
-        case TRANSPORT_FAILED:
-                connection_fail(c, &why);
-                return false;
-        }
-        return false;
-}
-
 void pump_stop(struct connection *c)
 {
         if (!c->busy_link)
@@ -214,6 +183,39 @@ static void wait_for_a_turn(struct connection *c)
         c->busy_link = busy.end;
         *busy.end = c;
         busy.end = &c->busy_next;
+}
+
+/* One read. False when the reading has to stop. */
+static bool read_piece(struct connection *c, size_t *budget)
+{
+        struct transport *transport = c->transport;
+        struct cause why = { 0 };
+        size_t moved = 0;
+
+        switch (transport->read(transport, read_buffer, sizeof read_buffer, &moved, &why)) {
+        case TRANSPORT_DONE:
+                c->read_needs = WATCH_READ;
+                *budget -= moved < *budget ? moved : *budget;
+                c->user->received(c->ctx, read_buffer, moved);
+                return moved > 0;
+        case TRANSPORT_WANT_READ:
+                c->read_needs = WATCH_READ;
+                if (transport->holds) /* of which the socket does not tell */
+                        wait_for_a_turn(c);
+                return false;
+        case TRANSPORT_WANT_WRITE:
+                c->read_needs = WATCH_WRITE;
+                return false;
+        case TRANSPORT_END:
+                answer_last(c);
+                transport->finish(transport); /* good-bye to you too */
+                connection_fail(c, NULL);
+                return false;
+        case TRANSPORT_FAILED:
+                connection_fail(c, &why);
+                return false;
+        }
+        return false;
 }
 
 void pump_read(struct connection *c)

@@ -1024,6 +1024,47 @@ START_TEST(key_updates_without_end)
 }
 END_TEST
 
+/* What is read off the socket beforehand is given out in the same portions. */
+START_TEST(small_records_take_turns)
+{
+        enum { RECORDS = 5 * RECORDS_PER_WAKE };
+        struct pki leaf =
+                pki_make(&(struct pki_spec){ .cn = "leaf", .san = "DNS:mail.example", .issuer = &root });
+        struct server server = { .leaf = &leaf };
+        struct tls_policy policy = policy_for("mail.example");
+        struct verdict verdict;
+        struct cause cause = { 0 };
+        uint8_t bytes[64], byte;
+        size_t moved, got = 0, wakes = 0;
+
+        server_accept(&server);
+        struct channel *channel = channel_new(&policy, server.client_fd, &cause);
+        struct transport *client = channel_transport(channel);
+        ck_assert_int_eq(shake_hands(client, &server, &cause), TRANSPORT_DONE);
+        channel_verdict(channel, &verdict);
+        for (int i = 0; i < RECORDS; i++)
+                ck_assert_int_eq(SSL_write_ex(server.ssl, "record", 6, &moved), 1);
+        while (got < RECORDS) {
+                size_t before = got;
+                client->taken = 0;
+                while (client->read(client, bytes, sizeof bytes, &moved, &cause) == TRANSPORT_DONE) {
+                        ck_assert_uint_eq(moved, 6);
+                        got++;
+                }
+                ck_assert_uint_le(got - before, RECORDS_PER_WAKE + 1);
+                ck_assert_uint_lt(wakes++, RECORDS);
+                if (got > RECORDS_PER_WAKE && got < RECORDS)
+                        ck_assert(client->holds &&
+                                  recv(server.client_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
+        }
+        ck_assert(!client->holds);
+        client->free(client);
+        server_hang_up(&server);
+        server_done(&server);
+        pki_free(&leaf);
+}
+END_TEST
+
 START_TEST(closed_in_handshake)
 {
         struct cause cause = peer_says(NULL, true);
@@ -1438,6 +1479,7 @@ int main(void)
         tcase_add_test(tests, bytes_that_come_at_any_moment_are_tls);
         tcase_add_test(tests, hello_requests_without_end);
         tcase_add_test(tests, key_updates_without_end);
+        tcase_add_test(tests, small_records_take_turns);
         tcase_add_test(tests, old_server);
         tcase_add_loop_test(tests, suites_offered, 0, 4);
         tcase_add_test(tests, weak_key_with_lowered_floor);

@@ -726,6 +726,7 @@ static enum transport_result odd_read(struct transport *transport, uint8_t *to, 
         enum transport_result first = odd->before_read;
 
         odd->before_read = TRANSPORT_DONE;
+        transport->holds = first == TRANSPORT_WANT_READ && odd->given < odd->held;
         if (first != TRANSPORT_DONE)
                 return first;
         if (odd->given == odd->held) {
@@ -771,7 +772,11 @@ static struct odd *odd_new(void)
 {
         struct odd *new = new_object(struct odd);
 
-        new->transport = (struct transport){ odd_handshake, odd_read, odd_write, odd_finish, odd_free, 0 };
+        new->transport = (struct transport){ .handshake = odd_handshake,
+                                             .read = odd_read,
+                                             .write = odd_write,
+                                             .finish = odd_finish,
+                                             .free = odd_free };
         new->freed = &odd_freed;
         return new;
 }
@@ -807,6 +812,26 @@ START_TEST(a_handshake_waits_for_either_direction)
         char *heard = peer_hears_all();
         ck_assert_str_eq(heard, "abc"); /* c is NULL by then: finish() was silent */
         free(heard);
+}
+END_TEST
+
+/* It says that it wants to read, to give others their turn, and has more. */
+START_TEST(bytes_that_the_transport_holds_come_in_the_next_turn)
+{
+        odd = odd_new();
+        at_connected = secure_it;
+        open_and_accept();
+        while (!secures)
+                loop_run();
+        memcpy(odd->inside, "ABCD", 4);
+        odd->held = 4;
+        odd->before_read = TRANSPORT_WANT_READ;
+        peer_sends("E");
+        wait_for_bytes(5);
+        ck_assert_mem_eq(buf_bytes(&got), "abcde", 5);
+        odd->before_read = TRANSPORT_WANT_READ;
+        close_it();
+        loop_turn();
 }
 END_TEST
 
@@ -1031,6 +1056,7 @@ int main(void)
         tcase_add_test(tests, ten_mebibytes_there_and_back);
         tcase_add_test(tests, many_at_once);
         tcase_add_test(tests, a_handshake_waits_for_either_direction);
+        tcase_add_test(tests, bytes_that_the_transport_holds_come_in_the_next_turn);
         tcase_add_test(tests, bytes_inside_the_transport_come_after_a_pause);
         tcase_add_test(tests, reading_may_have_to_write_and_the_reverse);
         tcase_add_loop_test(tests, a_handshake_that_fails_ends_it, 0, 2);
