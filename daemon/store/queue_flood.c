@@ -254,32 +254,24 @@ static int write_text(const struct flood *flood, const struct gathering *g, stru
                        : 0;
 }
 
-/* maxQueueSize does not count here: what it carries waited. */
 static int insert_digest(const struct flood *flood, const struct gathering *g, struct database *db,
                          uint64_t *seq, struct cause *cause)
 {
         scoped(buf_free) struct buf text = BUF_WITH_MAX(BYTES_MOST + 256 * MIB);
         scoped(scoped_free) char *message_id = NULL;
 
-        if (write_text(flood, g, &text, &message_id, cause) < 0 ||
-            db_run(db, cause,
-                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
-                   "size,"
-                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
-                   " VALUES (?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'emailsecd')",
-                   VALUES(v_text(g->account), v_int(CLOCK_FRESH), v_int(flood->rules.lifetime),
-                          v_int(g->now + flood->rules.lifetime), v_int((int64_t)text.len),
-                          v_int(g->eight_bit), v_int(g->header_utf8), v_int(g->now),
-                          v_text(flood->rules.from), v_text(message_id))) < 0)
+        if (write_text(flood, g, &text, &message_id, cause) < 0)
                 return -1;
-        *seq = (uint64_t)db_last_id(db);
-        if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, 0)",
-                   VALUES(v_int((int64_t)*seq), v_text(g->address))) < 0)
-                return -1;
-        if (queue_body_insert(db, *seq, buf_bytes(&text), text.len, cause) < 0)
-                return -1;
-        queue_counts_add(g->account, QUEUE_QUEUED, 1, (int64_t)text.len);
-        return 0;
+        struct queue_own own = { .account = g->account,
+                                 .from = flood->rules.from,
+                                 .to = g->address,
+                                 .message_id = message_id,
+                                 .lifetime = flood->rules.lifetime,
+                                 .now = g->now,
+                                 .eight_bit = g->eight_bit,
+                                 .header_utf8 = g->header_utf8,
+                                 .text = &text };
+        return queue_row_insert_own(db, &own, seq, cause);
 }
 
 /* The recipient of one message is done with: it has it in the digest. */

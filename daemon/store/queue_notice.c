@@ -128,29 +128,6 @@ static int read_header(struct database *db, uint64_t seq, struct notice_source *
 
 /* ---- the notice as a message ---- */
 
-/* maxQueueSize does not count here: a message that waited has just failed. */
-static int insert(struct database *db, const struct notice_source *source, const struct notice_rules *rules,
-                  time_t now, const struct buf *text, const char *message_id, uint64_t *out,
-                  struct cause *cause)
-{
-        if (db_run(db, cause,
-                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
-                   "size,"
-                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
-                   " VALUES (?, 0, 0, 0, ?, ?, ?, ?, 0, 0, ?, '', ?, 'emailsecd')",
-                   VALUES(v_text(source->account), v_int(CLOCK_FRESH), v_int(rules->lifetime),
-                          v_int(now + rules->lifetime), v_int((int64_t)text->len), v_int(now),
-                          v_text(message_id))) < 0)
-                return -1;
-        *out = (uint64_t)db_last_id(db);
-        if (db_run(db, cause, "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, 0)",
-                   VALUES(v_int((int64_t)*out), v_text(rules->to))) < 0 ||
-            queue_body_insert(db, *out, buf_bytes(text), text->len, cause) < 0)
-                return -1;
-        queue_counts_add(source->account, QUEUE_QUEUED, 1, (int64_t)text->len);
-        return 0;
-}
-
 static int write_notice(struct database *db, const struct notice_source *source,
                         const struct notice_rules *rules, time_t now, char id[QUEUE_ID_SIZE],
                         struct cause *cause)
@@ -182,7 +159,14 @@ static int write_notice(struct database *db, const struct notice_source *source,
         if (notice_write(&notice, &text, &message_id) < 0)
                 return cause_set(cause, CAUSE_INTERNAL, "the notice about message %s is too large",
                                  source->id);
-        if (insert(db, source, rules, now, &text, message_id, &seq, cause) < 0)
+        struct queue_own message = { .account = source->account,
+                                     .from = "",
+                                     .to = rules->to,
+                                     .message_id = message_id,
+                                     .lifetime = rules->lifetime,
+                                     .now = now,
+                                     .text = &text };
+        if (queue_row_insert_own(db, &message, &seq, cause) < 0)
                 return -1;
         queue_id_of(seq, id);
         return 0;

@@ -47,6 +47,17 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
         must_use;
 /* Removes the message with all that belongs to it. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause) must_use;
+/* A message of the station itself to one recipient: a notice, a digest. */
+struct queue_own {
+        const char *account, *from, *to, *message_id; /* from: "" the null sender */
+        int64_t lifetime, now;
+        bool eight_bit, header_utf8;
+        const struct buf *text;
+};
+/* Puts it into the queue, to begin its lifetime there. maxQueueSize does not count for it: what it is about
+ * waited there. */
+int queue_row_insert_own(struct database *db, const struct queue_own *own, uint64_t *seq, struct cause *cause)
+        must_use;
 /* One line of history; the oldest go when there are very many. Texts may be NULL. */
 int queue_history_add(struct database *db, uint64_t seq, int64_t time, const char *host, const char *tls,
                       const char *result, struct cause *cause) must_use;

@@ -93,6 +93,30 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
         return 0;
 }
 
+int queue_row_insert_own(struct database *db, const struct queue_own *own, uint64_t *seq, struct cause *cause)
+{
+        const struct buf *text = own->text;
+
+        if (db_run(db, cause,
+                   "INSERT INTO message (account, state, priority, due, expires_clock, lifetime, expires, "
+                   "size,"
+                   " eight_bit, header_utf8, submitted, sender, message_id, submitted_by)"
+                   " VALUES (?, " SQL_QUEUED ", 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'emailsecd')",
+                   VALUES(v_text(own->account), v_int(CLOCK_FRESH), v_int(own->lifetime),
+                          v_int(own->now + own->lifetime), v_int((int64_t)text->len), v_int(own->eight_bit),
+                          v_int(own->header_utf8), v_int(own->now), v_text(own->from),
+                          v_text(own->message_id))) < 0)
+                return -1;
+        *seq = (uint64_t)db_last_id(db);
+        if (db_run(db, cause,
+                   "INSERT INTO recipient (seq, number, address, state) VALUES (?, 0, ?, " SQL_QUEUED ")",
+                   VALUES(v_int((int64_t)*seq), v_text(own->to))) < 0 ||
+            queue_body_insert(db, *seq, buf_bytes(text), text->len, cause) < 0)
+                return -1;
+        queue_counts_add(own->account, QUEUE_QUEUED, 1, (int64_t)text->len);
+        return 0;
+}
+
 /* Recipients and history go by foreign keys. */
 int queue_row_delete(struct database *db, const struct message_row *row, struct cause *cause)
 {
