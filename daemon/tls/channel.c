@@ -181,10 +181,10 @@ static void channel_free(struct transport *transport)
         if (channel->finished)
                 SSL_set_shutdown(channel->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         SSL_free(channel->ssl);
-        free(channel->ahead);
         SSL_SESSION_free(channel->session);
         collect_free(channel->collected);
         channel_forget_evidence(channel);
+        free(channel->ahead);
         free(channel->account);
         free(channel->host);
         free(channel);
