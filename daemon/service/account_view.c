@@ -97,12 +97,9 @@ static json_t *password_source(const struct account *account)
         return text;
 }
 
-/* Each read-only property of the table comes here: what is not named below is a number or a time that is
- * kept under the property's own name. */
-static json_t *read_only_json(const struct account *account, enum property_id id)
+/* A read-only property that is worked out; NULL: it is kept under its own name (kept.h). */
+static json_t *worked_out_json(const struct account *account, enum property_id id)
 {
-        const struct property *property = &properties[id];
-
         if (id == PROP_STATUS)
                 return json_string(account_status_name(account->status));
         if (id == PROP_FAULT_CAUSE)
@@ -126,6 +123,17 @@ static json_t *read_only_json(const struct account *account, enum property_id id
                 return json_integer(quota_sent_today(account));
         if (id == PROP_HEARTBEAT_STATE)
                 return json_string(heartbeat_state(account));
+        return NULL;
+}
+
+/* Each read-only property of the table comes here. */
+static json_t *read_only_json(const struct account *account, enum property_id id)
+{
+        const struct property *property = &properties[id];
+        json_t *worked_out = worked_out_json(account, id);
+
+        if (worked_out)
+                return worked_out;
         if (id == PROP_LAST_POLL_FAILURE_CAUSE || id == PROP_LAST_DISCARD_CAUSE)
                 return kept_text_json(account, kept_named(property->name));
         return kept_number_json(account, property);

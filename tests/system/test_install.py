@@ -87,6 +87,7 @@ def test_dist_is_the_same_twice():
 
 def test_the_package_has_the_version_of_the_tree():
     assert open(f"{ROOT}/conf/debian/changelog").readline().split()[:2] == ["emailsecd", f"({VERSION})"]
+    assert open(f"{ROOT}/NEWS").readline().split() == ["emailsecd", VERSION]
 
 
 def test_maintainer_scripts_go_by_policy():

@@ -39,6 +39,21 @@ static void close_all(void)
         folder_close();
 }
 
+START_TEST(a_read_only_property_is_worked_out_or_kept)
+{
+        struct account *account = make("plant", KIND_OUTGOING, true);
+
+        for (int id = 0; id < PROPERTIES; id++) {
+                if (properties[id].access != ACCESS_READ)
+                        continue;
+                json_t *value = worked_out_json(account, (enum property_id)id);
+                ck_assert_msg((value != NULL) != (kept_named(properties[id].name) < KEPT_VALUES), "%s",
+                              properties[id].name);
+                json_decref(value);
+        }
+}
+END_TEST
+
 START_TEST(every_property_is_shown)
 {
         static const enum account_kind kinds[] = { KIND_OUTGOING, KIND_INCOMING };
@@ -203,6 +218,7 @@ int main(void)
         TCase *tests = tcase_create("account_view");
 
         tcase_add_checked_fixture(tests, open_all, close_all);
+        tcase_add_test(tests, a_read_only_property_is_worked_out_or_kept);
         tcase_add_test(tests, every_property_is_shown);
         tcase_add_test(tests, what_was_learnt_is_shown);
         tcase_add_test(tests, an_exemption_is_a_warning);

@@ -590,11 +590,19 @@ START_TEST(random_servers_do_no_harm)
 }
 END_TEST
 
+START_TEST(every_step_has_its_row)
+{
+        for (int step = ENGINE_FIRST_STEP; step < IMAP_STEPS; step++)
+                ck_assert_msg(steps[step].name && steps[step].phrase && steps[step].heard, "%d", step);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("imap_session");
         TCase *all = tcase_create("all");
 
+        tcase_add_test(all, every_step_has_its_row);
         tcase_add_loop_test(all, scripts_play, 0, (int)count_of(scripts));
         tcase_add_loop_test(all, injections_end_the_session, 0, (int)count_of(injections));
         tcase_add_test(all, tags_cannot_be_guessed);

@@ -350,11 +350,19 @@ START_TEST(test_endless_line_and_reply)
 }
 END_TEST
 
+START_TEST(every_step_has_its_row)
+{
+        for (int step = ENGINE_FIRST_STEP; step < SMTP_STEPS; step++)
+                ck_assert_msg(steps[step].name && steps[step].phrase && steps[step].heard, "%d", step);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("smtp_session");
         TCase *tc = tcase_create("session");
 
+        tcase_add_test(tc, every_step_has_its_row);
         tcase_add_loop_test(tc, test_talks, 0, (int)count_of(talks));
         tcase_add_loop_test(tc, test_nothing_in_clear, 0, (int)count_of(talks));
         tcase_add_loop_test(tc, test_early_answers, 0, (int)count_of(early));
