@@ -389,15 +389,21 @@ void certificates_check(void)
         }
 }
 
+/* With each status: who uses which server is looked at only where some certificate ends. */
 void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ctx)
 {
         time_t now = loop_wall();
+        bool marked = false;
 
-        mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
                      seen = seen->next) {
-                        if (!seen->in_use || !expiry_warning_due(days_left(seen, now)))
+                        if (!expiry_warning_due(days_left(seen, now)))
+                                continue;
+                        if (!marked)
+                                mark_in_use();
+                        marked = true;
+                        if (!seen->in_use)
                                 continue;
                         scoped(scoped_free) char *words = words_of(seen, now);
                         tell(ctx, words);

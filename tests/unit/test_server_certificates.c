@@ -8,10 +8,12 @@
 #include <check.h>
 
 static struct account *users;
+static unsigned walks; /* over all accounts */
 static struct settings settings;
 
 static struct account *seam_first(void)
 {
+        walks++;
         return users;
 }
 /* Writes at once: the clocks stand still in these tests. */
@@ -148,6 +150,31 @@ START_TEST(warns_once_for_each_day_of_the_setting)
 }
 END_TEST
 
+static void count_ending(void *count, const char *sentence)
+{
+        ck_assert_ptr_nonnull(strstr(sentence, "one.example"));
+        ++*(unsigned *)count;
+}
+
+/* It is told with each status: thousands of accounts are walked over where there is something to tell. */
+START_TEST(those_that_end_are_told_of_at_little_cost)
+{
+        unsigned told = 0;
+
+        use("a", "one.example", 465);
+        show("one.example", 465, 1, 40.5, "system");
+        show("other.example", 465, 2, 40.5, "system"); /* which nobody uses */
+        walks = 0;
+        certificates_ending(count_ending, &told);
+        ck_assert_uint_eq(told, 0);
+        ck_assert_uint_eq(walks, 0);
+        loop_freeze(1000, NOON + 39 * A_DAY);
+        certificates_ending(count_ending, &told);
+        ck_assert_uint_eq(told, 1);
+        ck_assert_uint_eq(walks, 1);
+}
+END_TEST
+
 START_TEST(a_new_certificate_is_warned_of_anew)
 {
         show("one.example", 465, 1, 5, "system");
@@ -266,6 +293,7 @@ int main(void)
 
         tcase_add_checked_fixture(all, open_all, close_all);
         tcase_add_test(all, warns_once_for_each_day_of_the_setting);
+        tcase_add_test(all, those_that_end_are_told_of_at_little_cost);
         tcase_add_test(all, a_new_certificate_is_warned_of_anew);
         tcase_add_test(all, known_until_it_changes_or_a_day_has_passed);
         tcase_add_test(all, the_list_is_in_order_of_their_end_and_names_accounts);
