@@ -482,3 +482,7 @@ def test_a_line_end_in_an_address_begins_no_field(station, words):
     said = station.ctl(*words, stdin=letters.letter("box"), code=None)
     assert said.code != 0 and ("--to" if words[0] == "send" else "command line" if len(words) == 2 else "-f") in said.err, said
     assert station.json("queue", "list") == []
+    if words[0] == "sendmail" and len(words) == 2:  # the others get it, as with any that is none
+        station.ctl(*words, "d@example.com", stdin=letters.letter("box"))
+        one, = station.json("queue", "list")
+        assert "d@example.com" in str(one) and "c@example.com" not in str(one)
