@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #define DIGESTS_MOST ((size_t)SHA256_SIZE << 20) /* as many chunks as `body` has places for */
-enum { NOTED_MOST = 4096 /* names that wait for a commit that stands: while none does, nothing comes */ };
+enum { CAME_MOST = 4096 /* names that wait for a commit that stands: while none does, nothing comes */ };
 
 struct body_names {
         char (*of)[BODY_FILE_NAME + 1];
@@ -43,6 +43,7 @@ static struct {
         struct body_names doomed; /* those of them without a row in this transaction */
         struct body_names gone;   /* they have no row on disk, and are still there */
         bool linked;              /* names were made since the folder was synced */
+        size_t came;              /* names that were made since the last commit that stands */
         atomic_bool held;
 } bodies = { .folder = -1 };
 
@@ -109,7 +110,7 @@ int body_file_sync(const struct body_file *file, struct cause *cause)
 
 int body_file_comes(const struct body_file *file, struct cause *cause)
 {
-        if (bodies.noted.count >= NOTED_MOST)
+        if (bodies.came >= CAME_MOST)
                 return cause_set(cause, CAUSE_STORAGE,
                                  "large messages wait for the disk to take writes again");
         /* There already: this write runs for the second time. */
@@ -119,6 +120,7 @@ int body_file_comes(const struct body_file *file, struct cause *cause)
                 return cause_errno(cause, errno, "cannot name the file of a message");
         }
         bodies.linked = true;
+        bodies.came++;
         names_add(&bodies.noted, file->name);
         return 0;
 }
@@ -160,6 +162,7 @@ void body_files_committed(void)
 {
         for (size_t i = 0; i < bodies.doomed.count; i++)
                 names_add(&bodies.gone, bodies.doomed.of[i]);
+        bodies.came = 0;
         if (bodies.noted.count) {
                 names_free(&bodies.noted);
                 names_free(&bodies.doomed);
@@ -275,4 +278,5 @@ void body_files_end(void)
         names_free(&bodies.doomed);
         names_free(&bodies.gone);
         bodies.linked = false;
+        bodies.came = 0;
 }
