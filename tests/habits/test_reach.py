@@ -30,7 +30,7 @@ THROUGH = {
     "accounts": ["daemon/accounts/account_file.c", "daemon/accounts/senders.c"],
     "session": ["daemon/session/session_talk.c"],
     "connection": ["daemon/wire/pump.c"],
-    "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c"],
+    "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c", "daemon/tls/sent_chain.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
