@@ -11,14 +11,18 @@
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
  * body.digest      SHA-256 of data; NULL: taken in before there were digests, unchecked
- * body_file        of a message that has no chunks: its file in bodies/ (body_file.h), and the SHA-256 of
- * each 256 KiB of it, one behind the other message.ret, envelope_id, recipient.notify, original  what was
- * asked about delivery reports, and to whom it went at first (RFC 3461); NULL: nothing recipient.told   1
- * once its failure was told by a notice, or is to be told by none recipient.was    the state that `sending`
- * replaced cursor           of a POP3 account (folder ''): only that it was looked at once place what one
- * account calls one folder, by a number seen             that a message was dealt with: kept as long as the
- * server could show it again, so it is small. `received` before seen.inbox       number of its row in inbox
- * (which may have ended); 0: it was handed on; NULL: a UIDL that is known and of which nothing was taken
+ * body_file        of a message that has no chunks: name: of its file in bodies/ (body_file.h); digests: the
+ *                  SHA-256 of each 256 KiB of it, one behind the other
+ * message.ret, envelope_id, recipient.notify, original  what was asked about delivery reports, and to whom it
+ *                  went at first (RFC 3461); NULL: nothing
+ * recipient.told   1 once its failure was told by a notice, or is to be told by none
+ * recipient.was    the state that `sending` replaced
+ * cursor           of a POP3 account (folder ''): only that it was looked at once
+ * place            what one account calls one folder, by a number
+ * seen             that a message was dealt with: kept as long as the server could show it again, so it is
+ *                  small. `received` before
+ * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that
+ *                  is known and of which nothing was taken
  * seen.left_size   of a message that was too large and left at the server: its size there; the file is then
  *                  the note about it. 0: the message itself is here
  * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a poll that is not over:

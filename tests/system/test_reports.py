@@ -155,7 +155,8 @@ def test_sendmail_asks(station, sendmail, new_sink):
     for option, value in (("-N", "often"), ("-R", "half"), ("-V", "x" * 101), ("-B", "9BIT")):
         done = sendmail(option, value, "a@x.example")
         assert done.returncode == 64 and f"{option}:".encode() in done.stderr
-    assert len(sink.accepted) == 1 and station.json("queue", "list") == []
+    waiting.until(lambda: station.json("queue", "list") == [], say="the message is not done")
+    assert len(sink.accepted) == 1
 
 
 def test_sendmail_body_type(station, sendmail, new_sink):
