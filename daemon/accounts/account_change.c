@@ -37,10 +37,10 @@ struct change {
         char id[OWNER_ID_SIZE];        /* ADD */
         bool held;                     /* DELETE: the account is out of the set and lives for the answer */
         bool secrets_next;             /* DELETE: its file is gone */
-        bool answered;            /* DELETE: it has gone, and records of received mail are being removed */
-        struct timer *again;      /* DELETE */
-        account_done done;        /* NULL: nobody asks */
-        void (*begin)(void *ctx); /* LOCK */
+        bool answered;       /* DELETE: it has gone, and records of received mail are being removed */
+        struct timer *again; /* DELETE */
+        account_done done;   /* NULL: nobody asks */
+        void (*begin)(void *ctx, const struct cause *ending); /* LOCK */
         void *ctx;
         struct change *next;   /* in its account's row, or in line */
         struct change *behind; /* those for the same name that wait for its end, while it is `moving` */
@@ -99,7 +99,7 @@ static void change_over(struct change *change)
         let_in();
 }
 
-void changes_lock(void (*begin)(void *ctx), void *ctx)
+void changes_lock(void (*begin)(void *ctx, const struct cause *ending), void *ctx)
 {
         struct change *change = new_object(struct change);
 
@@ -569,7 +569,7 @@ static void start(struct change *change)
                 return;
         }
         locked = true;
-        change->begin(change->ctx);
+        change->begin(change->ctx, NULL);
         change_free(change);
 }
 
@@ -627,9 +627,11 @@ void account_changes_close(void)
         while (line) {
                 struct change *change = line;
                 line = change->next;
-                under_way++; /* which its end takes back */
+                line_end = line ? line_end : &line; /* who is answered may ask for the next one */
+                under_way++;                        /* which its end takes back */
+                if (change->kind == CHANGE_LOCK)
+                        change->begin(change->ctx, &ending);
                 refuse_one(change, &ending);
         }
-        line_end = &line;
         locked = false;
 }

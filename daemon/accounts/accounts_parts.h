@@ -37,8 +37,8 @@ void account_deletion_resume(const char *name);
 void account_changes_close(void);
 
 /* Waits until no other change is under way, then calls `begin`; no other one begins until changes_unlock().
- */
-void changes_lock(void (*begin)(void *ctx), void *ctx);
+ * `ending`, else NULL: the daemon ends before that, and there is no lock. */
+void changes_lock(void (*begin)(void *ctx, const struct cause *ending), void *ctx);
 void changes_unlock(void);
 /* Parts of the changes, for apply.c: the account takes the values over, or is made of them, and all are told.
  */

@@ -465,10 +465,15 @@ static void apply_planned(struct applying *apply)
         take_turns(apply, apply->count, bind_next, all_binding);
 }
 
-static void apply_begin(void *ctx)
+static void apply_begin(void *ctx, const struct cause *ending)
 {
         struct applying *apply = ctx;
 
+        if (ending) {
+                *causes_add(&apply->problems) = *ending;
+                finish(apply);
+                return;
+        }
         present = apply;
         take_turns(apply, json_array_size(apply->document), plan_next, apply_planned);
 }

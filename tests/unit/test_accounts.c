@@ -813,24 +813,27 @@ START_TEST(an_apply_takes_turns)
 END_TEST
 
 /* Cut off at each stage, before its last turn, and (the last) between two files: what was decided is there
- * after the next start, what was not has not been, and the answer says which. */
+ * after the next start, what was not has not been, and the answer says which. One that waits behind it is
+ * answered, too. */
 START_TEST(an_apply_is_cut_off)
 {
         enum { FILES = count_of(apply_stages) };
         scoped(scoped_free) char *most = many(), *whole = text_of("%s]", most);
-        struct answer answer = { 0 };
-        json_t *given = json(whole);
+        struct answer answer = { 0 }, behind = { 0 };
+        json_t *given = json(whole), *later = json(whole);
         struct cause cause = { 0 };
         bool done = _i < FILES && apply_stages[_i] == take_over, decided_by_then = done || _i == FILES;
 
         accounts_apply(given, false, &apply_user, &answer);
+        accounts_apply(later, false, &apply_user, &behind);
         while (_i < FILES ? present->work != apply_stages[_i] : present->next < 3)
                 loop_turn();
         ck_assert(!answer.come);
         store_close();
         loop_turn();
         accounts_close();
-        ck_assert(answer.come);
+        ck_assert(answer.come && behind.come);
+        ck_assert_uint_eq(behind.problems.count, 1);
         ck_assert_uint_eq(answer.problems.count, done ? 0 : 1);
         ck_assert_uint_eq(answer.applied, done ? MANY : 0);
         if (!done)
@@ -839,7 +842,9 @@ START_TEST(an_apply_is_cut_off)
         ck_assert_msg(accounts_open(&cause) == 0, "%s", cause.text);
         ck_assert_uint_eq(accounts_count(), decided_by_then ? MANY : 0);
         json_decref(given);
+        json_decref(later);
         forget(&answer);
+        forget(&behind);
 }
 END_TEST
 
