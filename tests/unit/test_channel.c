@@ -1464,6 +1464,8 @@ int main(void)
         Suite *suite = suite_create("channel");
         TCase *tests = tcase_create("channel");
 
+        tcase_set_timeout(tests, 120); /* of handshakes by the hundred, on a busy machine */
+
         tcase_add_checked_fixture(tests, setup, teardown);
         tcase_add_loop_test(tests, certificates, 0, (int)count_of(cases));
         tcase_add_test(tests, imported_self_signed_server);
