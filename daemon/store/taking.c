@@ -13,6 +13,7 @@
 #include "daemon/store/client_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,8 +24,11 @@ enum {
         UNDER_WAY_MAX = 64 * MIB,
         LEAST_CHARGE = 4 * KIB, /* what a submission takes besides its message */
         TOKEN = 16,
-        LOOK_EVERY = 1000, /* ms between looks for what takes too long */
-        END_MS = 500,      /* threads that a file does not hold are waited for so long */
+        LOOK_EVERY = 1000,  /* ms between looks for what takes too long */
+        SMALL = 16 * KIB,   /* so much is worked on by the loop, in some 20 us: waking a thread and being told
+                               costs more */
+        FEW_ADDRESSES = 32, /* in the header of such, for each may be an alias */
+        END_MS = 500,       /* threads that a file does not hold are waited for so long */
 };
 
 struct work {
@@ -45,7 +49,9 @@ struct work {
         uid_t owner;
         bool in_charge;
         bool begun;
-        int64_t since; /* loop_now() when it came into the line, or was begun */
+        handle_id here; /* begun, and the loop works on it later in this turn; else HANDLE_NONE */
+        bool by_loop;   /* no thread is needed for it */
+        int64_t since;  /* loop_now() when it came into the line, or was begun */
         void (*done)(void *ctx, struct taking *taking, const struct cause *cause); /* NULL: was called */
         void *ctx;
         struct work *next; /* in line */
@@ -77,6 +83,7 @@ static void work_free(struct work *work)
 {
         if (!work)
                 return;
+        handle_drop(&work->here);
         takings.under_way -= work->charge;
         close_file(work);
         body_file_done(&work->taking.file);
@@ -209,7 +216,8 @@ static void take_in(struct job *job)
         work->failed = result < 0;
         close_file(work);
         free(take(work->bytes));
-        atomic_fetch_sub(&takings.working, 1);
+        if (!work->by_loop)
+                atomic_fetch_sub(&takings.working, 1);
 }
 
 /* ---- shares ---- */
@@ -258,11 +266,18 @@ static void give_thread(const struct work *work)
 
 /* ---- the line ---- */
 
+static void work_here(void *object);
+
 static void begin(struct work *work)
 {
         work->begun = true;
         work->since = loop_now();
         takings.under_way += work->charge;
+        if (work->by_loop) {
+                work->here = handle_new(work);
+                loop_later_to(work->here, work_here);
+                return;
+        }
         take_thread(work);
         atomic_fetch_add(&takings.working, 1);
         workers_run(takings.threads, &work->job);
@@ -272,7 +287,7 @@ static void begin(struct work *work)
 static void begin_all(void)
 {
         for (struct work *work = takings.first; takings.threads && work; work = work->next) {
-                if (work->begun || !has_thread(work))
+                if (work->begun || (!work->by_loop && !has_thread(work)))
                         continue;
                 if (takings.under_way && takings.under_way + work->charge > UNDER_WAY_MAX)
                         return;
@@ -317,7 +332,8 @@ static void taken_in(struct job *job)
 {
         struct work *work = container_of(job, struct work, job);
 
-        give_thread(work);
+        if (!work->by_loop)
+                give_thread(work);
         unlist(work);
         takings.under_way -= work->charge;
         work->charge = LEAST_CHARGE + work->taking.out.size;
@@ -329,6 +345,15 @@ static void taken_in(struct job *job)
                 work_free(work);
         }
         begin_all();
+}
+
+static void work_here(void *object)
+{
+        struct work *work = object;
+
+        handle_drop(&work->here);
+        take_in(&work->job);
+        taken_in(&work->job);
 }
 
 void taking_free(struct taking *taking)
@@ -373,6 +398,40 @@ static void look(unused_arg void *ctx)
 
 /* ---- asking ---- */
 
+/* There is little of it, and little to look up. */
+static bool is_small(const struct work *work)
+{
+        const char *bytes = (const char *)work->bytes;
+        size_t addresses = 0;
+
+        if (work->fd >= 0 || work->len > SMALL)
+                return false;
+        const char *end = memmem(bytes, work->len, "\n\r\n", 3);
+        end = end ? end : memmem(bytes, work->len, "\n\n", 2);
+        size_t header = end ? (size_t)(end - bytes) : work->len;
+        for (size_t i = 0; i < header && addresses <= FEW_ADDRESSES; i++)
+                addresses += bytes[i] == ',';
+        return addresses <= FEW_ADDRESSES;
+}
+
+/* A little memfd that nobody can change any more is read at once: nothing is waited for. */
+static void read_sealed(struct work *work)
+{
+        const int sealed = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE;
+        int seals = work->fd >= 0 ? fcntl(work->fd, F_GET_SEALS) : -1;
+        struct stat st;
+
+        if (seals < 0 || (seals & sealed) != sealed || fstat(work->fd, &st) < 0 || st.st_size > SMALL)
+                return;
+        scoped(scoped_free) uint8_t *bytes = new_zeroed((size_t)st.st_size + 1, 1);
+        if (pread(work->fd, bytes, (size_t)st.st_size, 0) != st.st_size)
+                return;
+        (void)lseek(work->fd, st.st_size, SEEK_SET); /* as read_client() does */
+        close_file(work);
+        work->len = (size_t)st.st_size;
+        work->bytes = take(bytes);
+}
+
 static struct work *work_new(const struct taking_order *order)
 {
         struct work *work = new_object(struct work);
@@ -391,10 +450,12 @@ static struct work *work_new(const struct taking_order *order)
         work->fd = order->fd;
         if (order->fd < 0)
                 work->bytes = (uint8_t *)copy_bytes(order->bytes ? order->bytes : "", order->len);
-        work->len = order->len;
+        work->len = order->fd < 0 ? order->len : 0;
         work->max_size = order->rules.max_size;
+        read_sealed(work);
+        work->by_loop = is_small(work);
         work->folder = copy_text(takings.folder);
-        work->charge = LEAST_CHARGE + (order->fd < 0 ? 2 * order->len : LIMIT_INTAKE_MEMORY + READ_PIECE);
+        work->charge = LEAST_CHARGE + (work->fd < 0 ? 2 * work->len : LIMIT_INTAKE_MEMORY + READ_PIECE);
         work->owner = order->owner;
         work->in_charge = order->in_charge;
         return work;
@@ -469,6 +530,11 @@ void takings_close(void)
         for (struct work *work = takings.first; work; work = work->next)
                 if (!work->begun)
                         begin(work);
+        for (struct work *work = takings.first, *next; work; work = next) {
+                next = work->next;
+                if (work->here)
+                        work_here(work);
+        }
         bool all = all_worked();
         takings.threads = NULL; /* nothing is begun any more */
         (void)cause_set(&cause, CAUSE_CANCELLED, "the daemon is ending");

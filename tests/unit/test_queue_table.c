@@ -292,6 +292,10 @@ START_TEST(given_up_before_it_is_read)
         struct submission s = plain("out");
         struct submitted ahead[LIMIT_INTAKES_OF_USER] = { 0 }, late = { 0 };
 
+        scoped(scoped_free) char *lines = new_zeroed(MIB, 1); /* small ones need no thread */
+        memset(lines, '\n', MIB);
+        s.bytes = lines;
+        s.len = MIB;
         for (size_t i = 0; i < count_of(ahead); i++)
                 queue_submit(&s, on_submitted, &ahead[i]);
         s.fd = file_of("Subject: x\n\n", MIB);
@@ -303,6 +307,34 @@ START_TEST(given_up_before_it_is_read)
         for (size_t i = 0; i < count_of(ahead); i++)
                 wait_well(&ahead[i].answer);
         check_counts(NULL, QUEUE_QUEUED, count_of(ahead));
+}
+END_TEST
+
+/* What is small and in memory, or in a memfd that nobody can change, is read while all threads of its user
+ * read. */
+START_TEST(small_ones_need_no_thread)
+{
+        struct submission s = plain("out");
+        struct submitted ahead[LIMIT_INTAKES_OF_USER + 1] = { 0 }, small = { 0 }, sealed = { 0 };
+        uint64_t tickets[count_of(ahead)];
+
+        for (size_t i = 0; i < count_of(ahead); i++) {
+                s.fd = file_of("Subject: x\n\n", 20 * MIB);
+                tickets[i] = queue_submit(&s, on_submitted, &ahead[i]);
+        }
+        s = plain("out");
+        queue_submit(&s, on_submitted, &small);
+        s.fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        ck_assert_int_eq(write(s.fd, "Subject: x\n\nbody\n", 17), 17);
+        ck_assert_int_eq(fcntl(s.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+        scoped(scoped_close) int same = dup(s.fd);
+        queue_submit(&s, on_submitted, &sealed);
+        ck_assert_int_eq(lseek(same, 0, SEEK_CUR), 17); /* no thread comes free before the loop turns */
+        for (size_t i = 0; i < count_of(ahead); i++)
+                taking_cancel(tickets[i]);
+        wait_well(&small.answer);
+        wait_well(&sealed.answer);
+        check_counts(NULL, QUEUE_QUEUED, 2);
 }
 END_TEST
 
@@ -1233,6 +1265,7 @@ int main(void)
         tcase_add_test(tests, intake_is_bounded_by_what_is_read);
         tcase_add_test(tests, given_up_while_it_is_read);
         tcase_add_test(tests, given_up_before_it_is_read);
+        tcase_add_test(tests, small_ones_need_no_thread);
         tcase_add_loop_test(tests, bodies_come_back, 0, (int)count_of(sizes));
         tcase_add_test(tests, claims_urgent_first_then_oldest);
         tcase_add_test(tests, outcomes_by_recipient);
