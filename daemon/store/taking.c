@@ -414,14 +414,16 @@ static bool is_small(const struct work *work)
         return addresses <= FEW_ADDRESSES;
 }
 
-/* A little memfd that nobody can change any more is read at once: nothing is waited for. */
+/* A little memfd that nobody can change any more is read at once: nothing is waited for. One that has memory
+ * beyond its end is left to a thread, for whom its last close may take long. */
 static void read_sealed(struct work *work)
 {
         const int sealed = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE;
         int seals = work->fd >= 0 ? fcntl(work->fd, F_GET_SEALS) : -1;
         struct stat st;
 
-        if (seals < 0 || (seals & sealed) != sealed || fstat(work->fd, &st) < 0 || st.st_size > SMALL)
+        if (seals < 0 || (seals & sealed) != sealed || fstat(work->fd, &st) < 0 || st.st_size > SMALL ||
+            (uint64_t)st.st_blocks * 512 > 2 * SMALL)
                 return;
         scoped(scoped_free) uint8_t *bytes = new_zeroed((size_t)st.st_size + 1, 1);
         if (pread(work->fd, bytes, (size_t)st.st_size, 0) != st.st_size)

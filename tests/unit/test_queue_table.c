@@ -315,7 +315,8 @@ END_TEST
 START_TEST(small_ones_need_no_thread)
 {
         struct submission s = plain("out");
-        struct submitted ahead[LIMIT_INTAKES_OF_USER + 1] = { 0 }, small = { 0 }, sealed = { 0 };
+        struct submitted ahead[LIMIT_INTAKES_OF_USER + 1] = { 0 }, small = { 0 }, sealed = { 0 },
+                                                       huge = { 0 };
         uint64_t tickets[count_of(ahead)];
 
         for (size_t i = 0; i < count_of(ahead); i++) {
@@ -330,11 +331,19 @@ START_TEST(small_ones_need_no_thread)
         scoped(scoped_close) int same = dup(s.fd);
         queue_submit(&s, on_submitted, &sealed);
         ck_assert_int_eq(lseek(same, 0, SEEK_CUR), 17); /* no thread comes free before the loop turns */
+        s.fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        ck_assert_int_eq(write(s.fd, "Subject: x\n\nbody\n", 17), 17);
+        ck_assert_int_eq(fallocate(s.fd, FALLOC_FL_KEEP_SIZE, 0, MIB), 0);
+        ck_assert_int_eq(fcntl(s.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+        scoped(scoped_close) int other = dup(s.fd);
+        queue_submit(&s, on_submitted, &huge);
+        ck_assert_int_eq(lseek(other, 0, SEEK_CUR), 0);
         for (size_t i = 0; i < count_of(ahead); i++)
                 taking_cancel(tickets[i]);
         wait_well(&small.answer);
         wait_well(&sealed.answer);
-        check_counts(NULL, QUEUE_QUEUED, 2);
+        wait_well(&huge.answer);
+        check_counts(NULL, QUEUE_QUEUED, 3);
 }
 END_TEST
 
