@@ -36,9 +36,10 @@ struct body_names {
         size_t count, room;
 };
 
-/* The writer's, but for `folder`, which is not changed while there are threads, and `held`. */
+/* The writer's, but for `folder` and `path`, which are not changed while there are threads, and `held`. */
 static struct {
         int folder;               /* bodies/, or -1 */
+        char *path;               /* of it */
         struct body_names noted;  /* touched since the last commit that stands */
         struct body_names doomed; /* those of them without a row in this transaction */
         struct body_names gone;   /* they have no row on disk, and are still there */
@@ -108,11 +109,22 @@ int body_file_sync(const struct body_file *file, struct cause *cause)
 
 /* ---- coming and going ---- */
 
+/* Else what is named in it is not found at the next start. */
+static bool folder_in_place(void)
+{
+        struct stat held, named;
+
+        return fstat(bodies.folder, &held) == 0 && lstat(bodies.path, &named) == 0 &&
+               held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
 int body_file_comes(const struct body_file *file, struct cause *cause)
 {
         if (bodies.came >= CAME_MOST)
                 return cause_set(cause, CAUSE_STORAGE,
                                  "large messages wait for the disk to take writes again");
+        if (!folder_in_place())
+                return 1;
         /* There already: this write runs for the second time. */
         if (disk_link(file->fd, bodies.folder, file->name) < 0 && errno != EEXIST) {
                 if (errno == ENOENT || errno == EPERM || errno == EOPNOTSUPP || errno == EXDEV)
@@ -181,6 +193,16 @@ void body_files_hold(bool held)
 
 /* ---- reading ---- */
 
+/* One that cannot be read is damaged as one that has changed is, and holds up no other; where the disk is gone
+ * altogether, that it is set aside is not committed either. But for what all of them have to wait for. */
+static int cannot_read(struct cause *cause, int error)
+{
+        if (error == EMFILE || error == ENFILE || error == ENOMEM ||
+            (error == EACCES && faccessat(bodies.folder, ".", X_OK, AT_EACCESS) < 0))
+                return cause_errno(cause, error, "cannot read the body of a message in %s", bodies.path);
+        return cause_set(cause, CAUSE_INVALID, "its body cannot be read: %s", strerror(error));
+}
+
 int body_file_open(const char *name, uint64_t size, struct cause *cause)
 {
         scoped(scoped_close) int fd =
@@ -192,7 +214,7 @@ int body_file_open(const char *name, uint64_t size, struct cause *cause)
         if (!is_name(name) || (fd < 0 && (errno == ENOENT || errno == ELOOP)))
                 return cause_set(cause, CAUSE_INVALID, "the file of its body is not there");
         if (fd < 0 || fstat(fd, &st) < 0)
-                return cause_errno(cause, errno, "cannot read bodies/%s", name);
+                return cannot_read(cause, errno);
         if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
                 return cause_set(cause, CAUSE_INVALID, "its body is not complete");
         fd = -1;
@@ -206,7 +228,7 @@ int body_file_read(int fd, uint8_t *bytes, size_t len, uint64_t from, struct cau
                 if (got < 0 && errno == EINTR)
                         continue;
                 if (got < 0)
-                        return cause_errno(cause, errno, "cannot read the body of a message");
+                        return cannot_read(cause, errno);
                 if (got == 0)
                         return cause_set(cause, CAUSE_INVALID, "its body is not complete");
                 have += (size_t)got;
@@ -265,15 +287,18 @@ int body_files_begin(struct database *db, const char *directory, bool anew, stru
         atomic_store(&bodies.held, false);
         if ((anew && set_aside(path, directory, cause) < 0) || make_folder(path, 0700, cause) < 0)
                 return -1;
-        bodies.folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        free(bodies.path);
+        bodies.path = take(path);
+        bodies.folder = open(bodies.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (bodies.folder < 0)
-                return cause_errno(cause, errno, "cannot open %s", path);
-        return sweep(db, path, cause);
+                return cause_errno(cause, errno, "cannot open %s", bodies.path);
+        return sweep(db, bodies.path, cause);
 }
 
 void body_files_end(void)
 {
         close_fd(&bodies.folder);
+        free(take(bodies.path));
         names_free(&bodies.noted);
         names_free(&bodies.doomed);
         names_free(&bodies.gone);

@@ -44,9 +44,10 @@ int body_files_settle(struct database *db, struct cause *cause) must_use;
 void body_files_committed(void);
 
 /* ---- any thread ---- */
-/* Opens the file of a message of that size. -1: with CAUSE_INVALID it is not there as it was. */
+/* Opens the file of a message of that size. -1: with CAUSE_INVALID it is not there as it was, or this one
+ * alone cannot be read. */
 int body_file_open(const char *name, uint64_t size, struct cause *cause) must_use;
-/* Bytes from there on, all of them, or -1 with a cause: CAUSE_INVALID where the file ends before. */
+/* Bytes from there on, all of them, or -1 with a cause, as above. */
 int body_file_read(int fd, uint8_t *bytes, size_t len, uint64_t from, struct cause *cause) must_use;
 /* No file goes as long as this is so: rows of a moment that is being copied have theirs. What was to go
  * meanwhile goes after the next COMMIT. */

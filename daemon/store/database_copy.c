@@ -157,7 +157,7 @@ static int copy_body(sqlite3 *to, sqlite3_stmt *rows, sqlite3_stmt *insert, cons
         for (uint64_t at = 0; at < size; at += BODY_CHUNK, number++) {
                 size_t len = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;
                 if (body_file_read(fd, chunk, len, at, cause) < 0)
-                        return -1;
+                        return cause->code == CAUSE_INVALID ? 0 : -1;
                 if (insert_chunk(insert, body_place((uint64_t)seq) + (int64_t)number, chunk, len,
                                  digests + number * SHA256_SIZE) < 0)
                         return fail(to, "cannot write", target, cause);

@@ -15,7 +15,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 enum { LARGE = 600000 };
@@ -303,6 +305,23 @@ START_TEST(a_file_system_that_cannot_name_it)
 }
 END_TEST
 
+/* Then as well: the next start would not find it. */
+START_TEST(a_folder_that_was_replaced)
+{
+        struct submission s = large_one();
+        scoped(scoped_free) char *path = text_of("%s/bodies", folder), *moved = text_of("%s/moved", folder);
+
+        ck_assert_int_eq(rename(path, moved) + mkdir(path, 0700), 0);
+        submit_well(&s);
+        ck_assert_int_eq(number("SELECT count(*) FROM body"), 3);
+        reclose();
+        reopen();
+        check_files(0);
+        check_next();
+        ck_assert_int_eq(rmdir(moved), 0);
+}
+END_TEST
+
 /* It is swept at the next start. */
 START_TEST(a_name_that_stays)
 {
@@ -500,6 +519,18 @@ static void on_logged(int priority, const char *message_id, const char *text)
                 (void)snprintf(logged, sizeof logged, "%s", text);
 }
 
+static void put_what_cannot_be_opened(const char *path)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_uint_lt(strlen(path), sizeof address.sun_path);
+        (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+        close(fd);
+}
+
 static void damage(int how)
 {
         char name[256];
@@ -519,6 +550,8 @@ static void damage(int how)
                 ck_assert_int_eq(pwrite(fd, "!", 1, BODY_CHUNK + 1000), 1);
         else if (how == 4)
                 ck_assert_int_eq(unlink(path) + symlink("../station.db", path), 0);
+        else if (how == 8)
+                put_what_cannot_be_opened(path);
         close(fd);
         if (how == 3)
                 with_database("UPDATE recipient SET attempts = 1");
@@ -619,11 +652,12 @@ int main(void)
         tcase_add_test(tests, what_is_refused_leaves_none);
         tcase_add_loop_test(tests, a_call_that_fails, 0, count_of(failures));
         tcase_add_test(tests, a_file_system_that_cannot_name_it);
+        tcase_add_test(tests, a_folder_that_was_replaced);
         tcase_add_test(tests, a_name_that_stays);
         tcase_add_loop_test(tests, killed_at_each_call, 0, 2);
         tcase_add_test(tests, what_has_no_row_is_swept);
         tcase_add_test(tests, without_their_database_they_are_set_aside);
-        tcase_add_loop_test(tests, a_damaged_one_is_set_aside, 0, 8);
+        tcase_add_loop_test(tests, a_damaged_one_is_set_aside, 0, 9);
         tcase_add_test(tests, a_later_chunk_that_has_changed);
         tcase_add_test(tests, a_copy_has_them_in_it);
         suite_add_tcase(suite, tests);
