@@ -326,13 +326,13 @@ START_TEST(small_ones_need_no_thread)
         s = plain("out");
         queue_submit(&s, on_submitted, &small);
         s.fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        ck_assert_int_eq(write(s.fd, "Subject: x\n\nbody\n", 17), 17);
+        ck_assert_int_eq(pwrite(s.fd, "Subject: x\n\nbody\n", 17, 0), 17);
         ck_assert_int_eq(fcntl(s.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
         scoped(scoped_close) int same = dup(s.fd);
         queue_submit(&s, on_submitted, &sealed);
         ck_assert_int_eq(lseek(same, 0, SEEK_CUR), 17); /* no thread comes free before the loop turns */
         s.fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        ck_assert_int_eq(write(s.fd, "Subject: x\n\nbody\n", 17), 17);
+        ck_assert_int_eq(pwrite(s.fd, "Subject: x\n\nbody\n", 17, 0), 17);
         ck_assert_int_eq(fallocate(s.fd, FALLOC_FL_KEEP_SIZE, 0, MIB), 0);
         ck_assert_int_eq(fcntl(s.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
         scoped(scoped_close) int other = dup(s.fd);
