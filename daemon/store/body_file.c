@@ -193,8 +193,9 @@ void body_files_hold(bool held)
 
 /* ---- reading ---- */
 
-/* One that cannot be read is damaged as one that has changed is, and holds up no other; where the disk is gone
- * altogether, that it is set aside is not committed either. But for what all of them have to wait for. */
+/* One that cannot be read is damaged as one that has changed is, and holds up no other; where the disk is
+ * gone altogether, that it is set aside is not committed either. But for what all of them have to wait for.
+ */
 static int cannot_read(struct cause *cause, int error)
 {
         if (error == EMFILE || error == ENFILE || error == ENOMEM ||

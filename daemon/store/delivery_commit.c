@@ -200,7 +200,7 @@ static void sync_all_work(struct job *job)
 
         delivery->synced = disk_sync_all(delivery->arrival.maildir.tmp);
         if (delivery->synced < 0)
-                (void)cause_errno(&delivery->failure, errno, "cannot sync received messages");
+                (void)cause_errno(&delivery->failure, errno, "cannot sync a received message");
 }
 
 static void synced_all(struct job *job)

@@ -40,6 +40,7 @@ enum call {
         CALL_FTRUNCATE,
         CALL_UNLINK,
         CALL_READ,
+        CALL_SYNCFS,
         CALLS
 };
 
@@ -330,6 +331,14 @@ PWRITE(pwrite64)
         }
 SYNC(fsync, CALL_FSYNC)
 SYNC(fdatasync, CALL_FDATASYNC)
+
+/* A power cut leaves less than this promises. */
+int syncfs(int fd)
+{
+        int (*real_syncfs)(int) = REAL(syncfs);
+
+        return fd_fails(CALL_SYNCFS, fd) ? -1 : real_syncfs(fd);
+}
 
 /* The log is cut only when all of it is in the database: the copy is cut at once. */
 #define FTRUNCATE(name) \

@@ -13,7 +13,8 @@ import station as station_module
 import users
 from waiting import until
 
-CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink", "read")
+CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink", "read",
+         "syncfs")
 KILL = -1      # as an error: the daemon is killed at the call
 HEAD, FAULT = struct.Struct("=qiiqiiii"), struct.Struct("=iiii32s")
 LIBRARY = os.path.join(station_module.BUILD, "tests", "interpose.so")
@@ -55,10 +56,12 @@ class Interposed:
         return HEAD.size + CALLS.index(call) * FAULT.size
 
     def fail(self, *calls, error=errno.EIO, times=-1, skip=0, match=""):
-        """The next `times` of these calls (-1: all), after `skip` more, on files whose path ends with `match`."""
+        """The next `times` of these calls (-1: all), after `skip` more, on files whose path ends with `match`, or
+        with that of the call."""
         for call in calls:
+            end = match.get(call, "") if isinstance(match, dict) else match
             struct.pack_into("=i", self.memory, self._place(call) + 4, 0)       # none while this is written
-            FAULT.pack_into(self.memory, self._place(call), skip, 0, error, 0, match.encode())
+            FAULT.pack_into(self.memory, self._place(call), skip, 0, error, 0, end.encode())
             struct.pack_into("=i", self.memory, self._place(call) + 4, times)
 
     def heal(self):

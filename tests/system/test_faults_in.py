@@ -25,13 +25,14 @@ FAULTS = {
     "making files": (("open",), errno.EMFILE, "/tmp", "cannot "),
     "writing files": (("write",), errno.EIO, MAILFILE, "cannot write a received message"),
     "no room for files": (("write",), errno.ENOSPC, MAILFILE, "cannot write a received message"),
-    "syncing files": (("fdatasync",), errno.EIO, MAILFILE, "cannot sync a received message"),
+    "syncing files": (("syncfs", "fdatasync"), errno.EIO, {"syncfs": "/tmp", "fdatasync": MAILFILE},
+                      "cannot sync a received message"),
     "placing files": (("rename",), errno.EIO, "/new", "cannot put a received message into place"),
     "over quota": (("rename",), errno.EDQUOT, "/new", "cannot put a received message into place"),
     "syncing the folder": (("fsync",), errno.EIO, "/new", "cannot sync the Maildir"),
     "the log of the database": (("pwrite", "write"), errno.EIO, "-wal", ""),
     "syncing the log": (("fdatasync",), errno.EIO, "-wal", ""),
-    "read-only": (("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate"), errno.EROFS, "", ""),
+    "read-only": (("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "syncfs"), errno.EROFS, "", ""),
 }
 # The others take as long, and are near to one of these.
 QUICK = ((20, "no room for files"), (1, "syncing files"), (20, "placing files"), (1, "syncing the folder"),

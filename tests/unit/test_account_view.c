@@ -51,6 +51,7 @@ START_TEST(a_read_only_property_is_worked_out_or_kept)
                               properties[id].name);
                 json_decref(value);
         }
+        account_free(account);
 }
 END_TEST
 
