@@ -48,9 +48,30 @@ static struct {
         atomic_bool held;
 } bodies = { .folder = -1 };
 
+static int by_name(const void *a, const void *b)
+{
+        return strcmp(a, b);
+}
+
+static void names_once(struct body_names *names)
+{
+        size_t kept = 0;
+
+        qsort(names->of, names->count, sizeof *names->of, by_name);
+        for (size_t i = 0; i < names->count; i++)
+                if (!kept || strcmp(names->of[kept - 1], names->of[i]) != 0)
+                        memmove(names->of[kept++], names->of[i], sizeof *names->of);
+        names->count = kept;
+}
+
+/* Those of a deletion that is tried again and again, on a disk that takes none, stand there once. */
 static void names_add(struct body_names *names, const char *name)
 {
-        if (names->count == names->room) {
+        bool full = names->count == names->room;
+
+        if (full && names->count)
+                names_once(names);
+        if (full && 2 * names->count >= names->room) {
                 names->room = names->room ? 2 * names->room : 16;
                 names->of = new_resized(names->of, names->room, sizeof *names->of);
         }

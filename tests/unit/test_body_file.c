@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -319,6 +320,25 @@ START_TEST(a_folder_that_was_replaced)
         check_files(0);
         check_next();
         ck_assert_int_eq(rmdir(moved), 0);
+}
+END_TEST
+
+static size_t taken(void)
+{
+        struct mallinfo2 now = mallinfo2();
+
+        return now.uordblks + now.hblkhd;
+}
+
+/* As often as somebody tries to delete it while the disk takes no writes. */
+START_TEST(a_name_is_noted_once)
+{
+        size_t before = taken();
+
+        for (int i = 0; i < 100000; i++)
+                body_file_goes(i % 2 ? "1111111111111111111111aa" : "1111111111111111111111bb");
+        ck_assert_uint_lt(taken(), before + 100000);
+        check_files(0);
 }
 END_TEST
 
@@ -653,6 +673,7 @@ int main(void)
         tcase_add_loop_test(tests, a_call_that_fails, 0, count_of(failures));
         tcase_add_test(tests, a_file_system_that_cannot_name_it);
         tcase_add_test(tests, a_folder_that_was_replaced);
+        tcase_add_test(tests, a_name_is_noted_once);
         tcase_add_test(tests, a_name_that_stays);
         tcase_add_loop_test(tests, killed_at_each_call, 0, 2);
         tcase_add_test(tests, what_has_no_row_is_swept);
