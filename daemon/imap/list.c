@@ -236,8 +236,10 @@ void imap_list_entry(struct imap_session *session, const struct imap_fetch_items
         }
         session->untagged = 0;
         engine_progress(&session->engine, ENGINE_ITEM);
-        listing->told += listing->last != items->uid;
-        listing->last = items->uid;
+        if (items->uid > listing->last) { /* else it is told again, as when its flags change meanwhile */
+                listing->told++;
+                listing->last = items->uid;
+        }
         struct mailbox_entry entry = {
                 .uid = items->uid, .size = items->size, .seen = items->seen, .deleted = items->deleted
         };

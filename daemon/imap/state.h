@@ -121,7 +121,7 @@ struct imap_listing {
         bool refused;        /* by the server, or not whole: found by SEARCH instead, without sizes */
         bool whole;          /* every message is to be in it: */
         uint32_t exists;     /* of those that were there when it began, those not expunged since; */
-        uint32_t told, last; /* so many UIDs it has, each counted once where they ascend */
+        uint32_t told, last; /* so many UIDs it has; counted where they ascend, the highest of them */
         size_t count;        /* in the batch */
         size_t total;
         struct mailbox_entry *batch; /* owned, IMAP_BATCH; NULL when nothing is listed */

@@ -211,6 +211,12 @@ static const struct script scripts[] = {
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (UID 0 FLAGS ())\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
                 { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8\r\nt3 OK\r\n", NULL },) },
+        { "one is told again in place of another", .tls = true, .state = ENGINE_READY,
+          .told = TOLD "7::12 9::4 7::0:seen 7::0 8::0 9::0 listed ",
+          LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 FLAGS () RFC822.SIZE 12)\r\n* 3 FETCH (UID 9 FLAGS () RFC822.SIZE 4)\r\n"
+                     "* 1 FETCH (UID 7 FLAGS (\\Seen))\r\nt2 OK\r\n", NULL },
+                { C, "t3 UID SEARCH UID 1:*\r\n", NULL }, { S, "* SEARCH 7 8 9\r\nt3 OK\r\n", NULL },) },
         { "an entry without a UID", .tls = true, .state = ENGINE_READY, .told = TOLD "8::3 7::0 8::0 listed ",
           LINES(READY OPENED{ DO, NULL, list_all }, { C, "t2 UID FETCH 1:* (UID FLAGS RFC822.SIZE)\r\n", NULL },
                 { S, "* 1 FETCH (FLAGS () RFC822.SIZE 9)\r\n* 2 FETCH (UID 8 FLAGS () RFC822.SIZE 3)\r\nt2 OK\r\n", NULL },
