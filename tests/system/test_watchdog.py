@@ -20,6 +20,7 @@ import users
 from waiting import until
 
 PERIOD = 0.4          # seconds of WATCHDOG_USEC; the disk may hang for twice as long
+LETTER = letters.letter("b", body="line\n" * 5000)       # read by a thread: a small one in a sealed memfd is not
 
 pytestmark = pytest.mark.skipif(station_module.FLAVOUR != "plain" or not shutil.which("cc"),
                                 reason="preloads a library: not under a sanitizer, and needs a compiler")
@@ -80,7 +81,7 @@ def hand_in(station):
     process = subprocess.Popen([station.programs["emailsecctl"], "--socket", station.socket, "send", "--account", "a",
                                 "--to", "b@example.test", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env=station_module.clean_environment())
-    process.stdin.write(letters.letter("b", body="line\n" * 100))
+    process.stdin.write(LETTER)
     process.stdin.close()
     return process
 
@@ -124,7 +125,7 @@ def test_a_client_whose_files_hang_stops_nobody_else(station):
                                     stderr=subprocess.DEVNULL, env=station_module.clean_environment(), **stranger)
                    for _ in range(8)]
         for process in hanging:
-            process.stdin.write(letters.letter("b"))
+            process.stdin.write(LETTER)
             process.stdin.close()
         reached()
         for _ in range(3):
