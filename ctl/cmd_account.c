@@ -146,13 +146,8 @@ int run_account_folders(struct tool *tool)
                 { "FETCHED", "fetched", NULL, 0 },
                 { "CAN BE OPENED", "selectable", NULL, 0 },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status =
-                call_daemon(tool, EMAIL("ListFolders"), parameters_of("name", tool_word(tool, 0)), &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "folders"),
-                          "The server lists no folders.");
-        return status;
+        return tool_show_list(tool, EMAIL("ListFolders"), parameters_of("name", tool_word(tool, 0)),
+                              "folders", columns, count_of(columns), "The server lists no folders.");
 }
 
 /* ---- changing ---- */

@@ -17,13 +17,8 @@ int run_device_list(struct tool *tool)
                 { "LAST SIGNED IN", "signedIn", date_words, 0 },
                 { "FAULT", "fault", NULL, COLUMN_BELOW },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListDevices"), NULL, &answer);
-
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "devices"),
-                          "There is no device: emailsecctl device add NAME");
-        return status;
+        return tool_show_list(tool, EMAIL("ListDevices"), NULL, "devices", columns, count_of(columns),
+                              "There is no device: emailsecctl device add NAME");
 }
 
 static int tell_device(struct tool *tool, const json_t *answer, const char *words)

@@ -422,14 +422,9 @@ int run_inbox_missing(struct tool *tool)
                 { "TRIES", "tries", NULL, COLUMN_RIGHT },     { "NEXT", "next", date_words, 0 },
                 { "CAUSE", "cause", NULL, COLUMN_BELOW },
         };
-        scoped(scoped_json) json_t *answer = NULL;
         const char *forget = tool_option(tool, "forget");
         if (forget)
                 return forget_missing(tool, forget);
-        int status =
-                call_daemon(tool, EMAIL("ListMissing"), parameters_of("name", tool_word(tool, 0)), &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "messages"),
-                          "Nothing is missing.");
-        return status;
+        return tool_show_list(tool, EMAIL("ListMissing"), parameters_of("name", tool_word(tool, 0)),
+                              "messages", columns, count_of(columns), "Nothing is missing.");
 }

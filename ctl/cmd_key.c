@@ -115,12 +115,8 @@ static int list_keys(struct tool *tool)
                 { "VALID UNTIL", "certificate.notAfter", date_words, 0 },
                 { "FAULT", "fault", NULL, COLUMN_BELOW },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("ListKeys"), NULL, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "keys"),
-                          "There is no client certificate: emailsecctl trust key import NAME FILE");
-        return status;
+        return tool_show_list(tool, TRUST("ListKeys"), NULL, "keys", columns, count_of(columns),
+                              "There is no client certificate: emailsecctl trust key import NAME FILE");
 }
 
 static int tell_key(struct tool *tool, const json_t *answer, const char *done)

@@ -354,13 +354,10 @@ int run_activity(struct tool *tool)
         long long minutes = given ? strtoll(given, &end, 10) : 60;
         if (given && (!given[0] || *end || errno))
                 return tell_usage(tool, "'%s' is not a number of minutes", given);
-        scoped(scoped_json) json_t *answer = NULL;
         json_t *parameters = json_object();
         json_put(parameters, "minutes", json_integer(minutes));
-        int status = call_daemon(tool, EMAIL("GetHistory"), parameters, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "samples"), "");
-        return status;
+        return tool_show_list(tool, EMAIL("GetHistory"), parameters, "samples", columns, count_of(columns),
+                              "");
 }
 
 int run_reload(struct tool *tool)

@@ -146,12 +146,8 @@ int run_trust_list(struct tool *tool)
         };
         json_t *parameters = json_object();
         parameter_flag(parameters, "system", tool_has(tool, "system"));
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("ListAnchors"), parameters, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "anchors"),
-                          "Nothing has been imported: emailsecctl trust import FILE");
-        return status;
+        return tool_show_list(tool, TRUST("ListAnchors"), parameters, "anchors", columns, count_of(columns),
+                              "Nothing has been imported: emailsecctl trust import FILE");
 }
 
 /* Names an anchor by its fingerprint to a method; as JSON, or as `show` puts it. */
@@ -286,10 +282,6 @@ int run_trust_servers(struct tool *tool)
                 { "SUBJECT", "subject", NULL, COLUMN_BELOW },
                 { "ISSUER", "issuer", NULL, COLUMN_BELOW },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, TRUST("ListServerCertificates"), NULL, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "certificates"),
-                          "No server has shown a certificate yet.");
-        return status;
+        return tool_show_list(tool, TRUST("ListServerCertificates"), NULL, "certificates", columns,
+                              count_of(columns), "No server has shown a certificate yet.");
 }

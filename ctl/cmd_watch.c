@@ -131,12 +131,8 @@ int run_subscriber_list(struct tool *tool)
                 { "SEEN", "seen", date_words, 0 },          { "WAITING", "pending", NULL, COLUMN_RIGHT },
                 { "MISSED", "missed", NULL, COLUMN_RIGHT },
         };
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("ListSubscribers"), NULL, &answer);
-        if (!status)
-                show_list(tool, columns, count_of(columns), json_at(answer, "subscribers"),
-                          "There is no named subscriber.");
-        return status;
+        return tool_show_list(tool, EMAIL("ListSubscribers"), NULL, "subscribers", columns, count_of(columns),
+                              "There is no named subscriber.");
 }
 
 int run_subscriber_forget(struct tool *tool)

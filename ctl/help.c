@@ -246,11 +246,7 @@ int run_property_list(struct tool *tool)
         };
         const char *of = tool_word(tool, 0);
         bool service = same_text(of, "service");
-        scoped(scoped_json) json_t *answer = NULL;
-        int status = call_daemon(tool, EMAIL("DescribeProperties"), NULL, &answer);
-        if (!status)
-                show_list(tool, service ? of_service : of_account,
-                          service ? count_of(of_service) : count_of(of_account),
-                          json_at(answer, service ? "settings" : of), "");
-        return status;
+        return tool_show_list(tool, EMAIL("DescribeProperties"), NULL, service ? "settings" : of,
+                              service ? of_service : of_account,
+                              service ? count_of(of_service) : count_of(of_account), "");
 }

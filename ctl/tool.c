@@ -131,6 +131,17 @@ int each_word(struct tool *tool, each_run *run)
         return status;
 }
 
+int tool_show_list(struct tool *tool, const char *method, json_t *parameters, const char *member,
+                   const struct column *columns, size_t count, const char *none)
+{
+        scoped(scoped_json) json_t *answer = NULL;
+        int status = call_daemon(tool, method, parameters, &answer);
+
+        if (!status)
+                show_list(tool, columns, count, json_at(answer, member), none);
+        return status;
+}
+
 /* ---- all accounts ---- */
 
 static int ask_page(struct tool *tool, const char *after, json_t **page, struct causes *failures)

@@ -67,6 +67,10 @@ void tool_done(struct tool *tool);
 
 /* All of it, whatever interrupts; -1 with errno. */
 int tool_write(int fd, const void *bytes, size_t len) must_use;
+struct column;
+/* A call, and the list `member` of its answer by show_list(). Exit status. */
+int tool_show_list(struct tool *tool, const char *method, json_t *parameters, const char *member,
+                   const struct column *columns, size_t count, const char *none) must_use;
 
 /* "emailsecctl: SENTENCE" and "  what to do: REMEDY" to standard error; gives the exit status of the cause.
  */
