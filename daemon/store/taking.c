@@ -40,6 +40,7 @@ struct work {
         char *folder;
         size_t charge;      /* counted in under_way until it is freed */
         atomic_bool let_go; /* nobody waits for it */
+        bool in_order;      /* all of it was read, and is in taking.out but for what is in the file */
         bool failed;
         struct cause cause;
         struct job job;
@@ -50,7 +51,7 @@ struct work {
         bool in_charge;
         bool begun;
         handle_id here; /* begun, and the loop works on it later in this turn; else HANDLE_NONE */
-        bool by_loop;   /* no thread is needed for it */
+        bool by_loop;   /* no thread is needed for it, unless it turns out to be large */
         int64_t since;  /* loop_now() when it came into the line, or was begun */
         void (*done)(void *ctx, struct taking *taking, const struct cause *cause); /* NULL: was called */
         void *ctx;
@@ -126,7 +127,7 @@ static int feed(struct work *work, const uint8_t *bytes, size_t len)
                 if (is_let_go(work) < 0 ||
                     intake_feed(taking->intake, bytes, piece, &taking->out, &work->cause) < 0)
                         return -1;
-                if (taking->out.len >= LIMIT_INTAKE_MEMORY && spill(work, false) < 0)
+                if (taking->out.len >= LIMIT_INTAKE_MEMORY && !work->by_loop && spill(work, false) < 0)
                         return -1;
                 bytes += piece;
                 len -= piece;
@@ -199,9 +200,9 @@ static int feed_file(struct work *work)
         return -1;
 }
 
-static void take_in(struct job *job)
+/* The loop's as well: of what is small, it writes nothing. */
+static void put_in_order(struct work *work)
 {
-        struct work *work = container_of(job, struct work, job);
         struct taking *taking = &work->taking;
         int result = is_let_go(work);
 
@@ -209,15 +210,28 @@ static void take_in(struct job *job)
                 result = work->fd >= 0 ? feed_file(work) : feed(work, work->bytes, work->len);
         if (result == 0)
                 result = intake_end(taking->intake, &taking->out, &work->cause);
-        if (result == 0 && intake_facts(taking->intake)->size >= BODY_FILE_FROM) {
-                result = spill(work, true);
-                buf_free(&taking->out);
-        }
+        work->in_order = true;
         work->failed = result < 0;
         close_file(work);
         free(take(work->bytes));
-        if (!work->by_loop)
-                atomic_fetch_sub(&takings.working, 1);
+}
+
+static bool wants_file(const struct work *work)
+{
+        return !work->failed && intake_facts(work->taking.intake)->size >= BODY_FILE_FROM;
+}
+
+static void take_in(struct job *job)
+{
+        struct work *work = container_of(job, struct work, job);
+
+        if (!work->in_order)
+                put_in_order(work);
+        if (wants_file(work)) {
+                work->failed = spill(work, true) < 0;
+                buf_free(&work->taking.out);
+        }
+        atomic_fetch_sub(&takings.working, 1);
 }
 
 /* ---- shares ---- */
@@ -347,13 +361,21 @@ static void taken_in(struct job *job)
         begin_all();
 }
 
+/* A few names may stand for very many addresses: a file is written by a thread, when one is free. */
 static void work_here(void *object)
 {
         struct work *work = object;
 
         handle_drop(&work->here);
-        take_in(&work->job);
-        taken_in(&work->job);
+        put_in_order(work);
+        if (!wants_file(work)) {
+                taken_in(&work->job);
+                return;
+        }
+        work->by_loop = work->begun = false;
+        takings.under_way -= work->charge;
+        work->charge = LEAST_CHARGE + work->taking.out.size;
+        begin_all();
 }
 
 void taking_free(struct taking *taking)
@@ -522,6 +544,14 @@ static bool all_worked(void)
         return atomic_load(&takings.working) == 0;
 }
 
+/* Whether it has a thread or not. */
+static void begin_rest(void)
+{
+        for (struct work *work = takings.first; work; work = work->next)
+                if (!work->begun)
+                        begin(work);
+}
+
 void takings_close(void)
 {
         struct workers *threads = takings.threads;
@@ -529,14 +559,13 @@ void takings_close(void)
 
         if (!threads)
                 return;
-        for (struct work *work = takings.first; work; work = work->next)
-                if (!work->begun)
-                        begin(work);
+        begin_rest();
         for (struct work *work = takings.first, *next; work; work = next) {
                 next = work->next;
                 if (work->here)
                         work_here(work);
         }
+        begin_rest();
         bool all = all_worked();
         takings.threads = NULL; /* nothing is begun any more */
         (void)cause_set(&cause, CAUSE_CANCELLED, "the daemon is ending");

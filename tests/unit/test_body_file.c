@@ -4,6 +4,7 @@
 #include "daemon/store/queue_body.h"
 
 #include "daemon/journal.h"
+#include "daemon/local_names.h"
 #include "daemon/messages.h"
 #include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -205,6 +207,62 @@ START_TEST(what_is_refused_leaves_none)
         reopen();
         check_files(2);
         check_next();
+}
+END_TEST
+
+/* ---- who writes it ---- */
+
+static atomic_bool by_loop;
+static pthread_t loop_thread;
+
+static ssize_t write_by_somebody(int fd, const void *bytes, size_t len)
+{
+        if (pthread_equal(pthread_self(), loop_thread))
+                atomic_store(&by_loop, true);
+        return disk_real_calls()->write(fd, bytes, len);
+}
+
+/* In memory and small as it comes, and many times as large with the addresses behind its names. With all
+ * threads of its user at work it waits for one; the end of the store waits for it. */
+START_TEST(a_small_one_that_grows)
+{
+        scoped(scoped_free) char *aliases = text_of("%s/aliases", folder);
+        struct settings settings = { .hostname = (char *)"station.example", .alias_file = aliases };
+        static struct disk_calls calls;
+        struct submission s = plain("out");
+        struct submitted many[LIMIT_INTAKES_OF_USER + 2] = { 0 };
+        FILE *file = fopen(aliases, "w");
+
+        ck_assert_ptr_nonnull(file);
+        (void)fputs("root: nobody@example.com", file);
+        for (int i = 0; i < 900; i++)
+                fprintf(file, ", somebody.with.a.name.%d@long.example.com", i);
+        (void)fputs("\n", file);
+        ck_assert_int_eq(fclose(file), 0);
+        local_names_open(&settings);
+        s.rules.names = local_names_hold();
+        local_names_close();
+        s.bytes = "To: root, root, root, root, root, root, root, root, root, root, root\n\nx\n";
+        s.len = strlen(s.bytes);
+        calls = *disk_real_calls();
+        calls.write = write_by_somebody;
+        loop_thread = pthread_self();
+        disk_use(&calls);
+        for (size_t i = 0; i < count_of(many); i++)
+                queue_submit(&s, on_submitted, &many[i]);
+        for (size_t i = 0; i < count_of(many); i++)
+                wait_well(&many[i].answer);
+        check_files(count_of(many));
+        memset(many, 0, sizeof many);
+        queue_submit(&s, on_submitted, &many[0]);
+        loop_turn();
+        queue_submit(&s, on_submitted, &many[1]);
+        reclose();
+        ck_assert(!atomic_load(&by_loop));
+        reopen();
+        check_files(count_of(many) + 2);
+        local_names_release(s.rules.names);
+        ck_assert_int_eq(unlink(aliases), 0);
 }
 END_TEST
 
@@ -670,6 +728,7 @@ int main(void)
         tcase_add_test(tests, from_a_size_on);
         tcase_add_test(tests, it_goes_with_its_row);
         tcase_add_test(tests, what_is_refused_leaves_none);
+        tcase_add_test(tests, a_small_one_that_grows);
         tcase_add_loop_test(tests, a_call_that_fails, 0, count_of(failures));
         tcase_add_test(tests, a_file_system_that_cannot_name_it);
         tcase_add_test(tests, a_folder_that_was_replaced);
