@@ -59,10 +59,19 @@ static void start(struct change *change);
 
 /* ---- the lock ---- */
 
+/* An account that an apply leaves as it is may be set while the files of the others are written. Only the
+ * first in line, so that the order stays. */
+static bool may_start(const struct change *change)
+{
+        if (locked)
+                return change->kind == CHANGE_SET && apply_leaves_alone(change->name);
+        return change->kind != CHANGE_LOCK || !under_way;
+}
+
 /* Re-entered from start(), by a change that is over at once: `line` is taken apart before each call. */
 static void let_in(void)
 {
-        while (line && !locked && !(line->kind == CHANGE_LOCK && under_way)) {
+        while (line && may_start(line)) {
                 struct change *change = line;
                 line = change->next;
                 if (!line)
@@ -105,6 +114,11 @@ void changes_lock(void (*begin)(void *ctx, const struct cause *ending), void *ct
 
         *change = (struct change){ .kind = CHANGE_LOCK, .begin = begin, .ctx = ctx };
         submit(change);
+}
+
+void changes_let_in(void)
+{
+        let_in();
 }
 
 void changes_unlock(void)

@@ -15,6 +15,16 @@ char *account_file_path(const char *name)
         return text_of("%s/accounts/%s.json", store_directory(), name);
 }
 
+char *account_files_folder(void)
+{
+        return text_of("%s/accounts", store_directory());
+}
+
+char *account_file_name(const char *name)
+{
+        return text_of("%s.json", name);
+}
+
 /* Without secrets, which have files of their own. The version is for a reader that may have to tell forms
  * apart. */
 char *account_file_text(const struct property_values *values, const char *id)

@@ -385,7 +385,7 @@ static void end_what_was_cut(const struct file_names *files)
         owners_each(gather, &names);
         for (size_t i = 0; i < names.count; i++) {
                 scoped(scoped_free) char *name = names.of[i];
-                scoped(scoped_free) char *file = text_of("%s.json", name);
+                scoped(scoped_free) char *file = account_file_name(name);
                 if (owner_is_going(name))
                         resume_deletion(name);
                 else if (!file_names_have(files, file))
@@ -463,7 +463,7 @@ static void load_lost(void)
 
 int accounts_open(struct cause *cause)
 {
-        scoped(scoped_free) char *folder = text_of("%s/accounts", store_directory());
+        scoped(scoped_free) char *folder = account_files_folder();
         scoped(scoped_free) char *secrets = text_of("%s/secrets", store_directory());
 
         if (make_folder(folder, 0700, cause) < 0 || make_folder(secrets, 0700, cause) < 0 ||

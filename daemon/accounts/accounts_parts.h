@@ -10,6 +10,9 @@
 
 /* accounts/NAME.json, secrets/NAME; the caller frees. */
 char *account_file_path(const char *name) must_use;
+/* Of the former: its folder, and the rest. */
+char *account_files_folder(void) must_use;
+char *account_file_name(const char *name) must_use;
 /* What stands in the file; the caller frees. */
 char *account_file_text(const struct property_values *values, const char *id) must_use;
 /* Fills in name, kind and the properties of a new account or a file, or adds to the problems: `values` are to
@@ -40,6 +43,8 @@ void account_changes_close(void);
  * `ending`, else NULL: the daemon ends before that, and there is no lock. */
 void changes_lock(void (*begin)(void *ctx, const struct cause *ending), void *ctx);
 void changes_unlock(void);
+/* While there is the lock: what apply_leaves_alone() says is another now. */
+void changes_let_in(void);
 /* Parts of the changes, for apply.c: the account takes the values over, or is made of them, and all are told.
  */
 void account_change_values(struct account *account, struct property_values *values);
@@ -49,5 +54,7 @@ struct account *account_appear(struct property_values *values, const char *id);
 
 /* Before the files are read: what was decided and not yet written to all of them is written. Blocks. */
 int apply_recover(struct cause *cause) must_use;
+/* One is under way, knows what it changes, and does not change this account. */
+bool apply_leaves_alone(const char *name);
 /* Ends one that waits for the disk, when the store has closed. */
 void apply_close(void);

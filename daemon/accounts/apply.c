@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Making the station match a document of accounts, as one transaction: while it is under way no other change
- * of accounts is. Everything is checked; identities are bound for those to be added; then all files as they
- * are to be are written into one, accounts.apply, whose presence decides. What follows, the files themselves
- * and the end of accounts.apply, is tried until it is done, by the next start if need be.
+ * of accounts is, but of those that it leaves alone. Everything is checked; identities are bound for those to
+ * be added; then all files as they are to be are written into one, accounts.apply, whose presence decides.
+ * What follows, the files themselves and the end of accounts.apply, is tried until it is done, by the next
+ * start if need be. So the files need no order among them, and are synced together.
  *
  * There may be thousands of accounts, so each of these is done for some of them in a turn of the loop
- * (take_turns). In all of them the set is the same, by the lock.
+ * (work_in_turns). In all of them the accounts of the document are the same, by the lock.
  */
 #include "daemon/accounts/accounts_parts.h"
 
@@ -16,7 +17,9 @@
 #include "daemon/messages.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/replace_file.h"
+#include "daemon/store/replace_files.h"
 #include "daemon/store/store.h"
+#include "daemon/turns.h"
 
 #include <stdio.h>
 
@@ -41,12 +44,13 @@ struct applying {
         json_t *names;    /* of these, as an object's keys */
         bool dry_run;
         struct planned *planned; /* those that change */
-        size_t count, size, next;
-        struct buf decision; /* the text of accounts.apply, as far as it is written */
-        size_t binding;      /* identities under way */
-        bool failed, is_decided;
+        size_t count, size;
+        struct buf decision;     /* the text of accounts.apply, as far as it is written */
+        struct file_text *files; /* the same, to be written; the texts are those of `planned` */
+        size_t binding;          /* identities under way */
+        bool failed, is_planned, is_decided, is_written;
         struct timer *again;
-        struct timer *turn; /* what is done in turns: */
+        struct turns turns; /* what is done in them: */
         void (*work)(struct applying *apply, size_t index);
         size_t at, end;
         void (*then)(struct applying *apply); /* once it is done for all */
@@ -57,30 +61,30 @@ struct applying {
 
 /* ---- turns ---- */
 
-static void take_turn(void *ctx)
+static bool work_some(void *ctx)
 {
         struct applying *apply = ctx;
 
         if (store_closing())
-                return; /* apply_close() follows */
+                return false; /* apply_close() follows */
         for (int i = 0; i < APPLY_ON_END && apply->at < apply->end; i++)
                 apply->work(apply, apply->at++);
         if (apply->at < apply->end)
-                timer_set_next_turn(apply->turn);
-        else
-                apply->then(apply); /* may end it */
+                return true;
+        apply->then(apply); /* may end it */
+        return false;
 }
 
 /* Does `work` for the first `count`, some in each turn, beginning with this one. */
-static void take_turns(struct applying *apply, size_t count,
-                       void (*work)(struct applying *apply, size_t index),
-                       void (*then)(struct applying *apply))
+static void work_in_turns(struct applying *apply, size_t count,
+                          void (*work)(struct applying *apply, size_t index),
+                          void (*then)(struct applying *apply))
 {
         apply->at = 0;
         apply->end = count;
         apply->work = work;
         apply->then = then;
-        take_turn(apply);
+        turns_begin(&apply->turns);
 }
 
 /* ---- the plan ---- */
@@ -241,6 +245,11 @@ static void count_planned(struct applying *apply)
 
 static struct applying *present; /* the one that has the lock */
 
+bool apply_leaves_alone(const char *name)
+{
+        return present && present->is_planned && !json_object_get(present->names, name);
+}
+
 /* Every way out comes here once. `done` may begin another apply, which waits for the lock. */
 static void finish(struct applying *apply)
 {
@@ -253,10 +262,13 @@ static void finish(struct applying *apply)
         for (size_t i = 0; i < apply->count; i++) {
                 properties_done(&apply->planned[i].values);
                 free(apply->planned[i].text);
+                if (apply->files)
+                        free(apply->files[i].name);
         }
+        free(apply->files);
         free(apply->planned);
         timer_free(apply->again);
-        timer_free(apply->turn);
+        turns_stop(&apply->turns);
         json_decref(apply->names);
         json_decref(apply->document);
         json_decref(apply->changes);
@@ -305,7 +317,7 @@ static void apply_give_up(struct applying *apply)
                 apply->user->done(apply->ctx, apply->changes, &apply->problems);
         apply->user = NULL;
         apply->binding = 1;
-        take_turns(apply, apply->count, unbind_next, all_unbinding);
+        work_in_turns(apply, apply->count, unbind_next, all_unbinding);
 }
 
 /* ---- the files ---- */
@@ -336,36 +348,49 @@ static void take_over(struct applying *apply, size_t index)
         tell_changed(apply, planned);
 }
 
-static void write_next(void *ctx);
+static void write_files(void *ctx);
 
-/* Tried until the disk takes it: it is decided. Killed in here, the next start writes the rest
- * (apply_recover), and so it does where the store closes meanwhile. */
-static void file_written(void *ctx, const struct cause *cause)
+static void write_again(struct applying *apply)
+{
+        if (!apply->again)
+                apply->again = timer_new(write_files, apply);
+        timer_set(apply->again, APPLY_AGAIN_MS);
+}
+
+static void decision_gone(void *ctx, const struct cause *cause)
 {
         struct applying *apply = ctx;
 
         if (store_closing())
                 return; /* apply_close() follows */
-        if (!cause_happened(cause) && apply->next++ == apply->count) {
-                take_turns(apply, apply->count, take_over, apply_end);
-        } else if (!cause_happened(cause)) {
-                write_next(apply);
-        } else {
-                if (!apply->again)
-                        apply->again = timer_new(write_next, apply);
-                timer_set(apply->again, APPLY_AGAIN_MS);
-        }
+        apply->is_written = !cause_happened(cause);
+        if (apply->is_written)
+                work_in_turns(apply, apply->count, take_over, apply_end);
+        else
+                write_again(apply);
 }
 
-/* One file after the other, and after the last one accounts.apply goes. */
-static void write_next(void *ctx)
+static void files_written(void *ctx, const struct cause *cause)
 {
         struct applying *apply = ctx;
-        const struct planned *planned = apply->next < apply->count ? &apply->planned[apply->next] : NULL;
-        scoped(scoped_free) char *path = planned ? account_file_path(planned->name) : decision_path();
+        scoped(scoped_free) char *path = decision_path();
 
-        replace_file_later(path, planned ? planned->text : NULL, planned ? strlen(planned->text) : 0,
-                           file_written, apply);
+        if (store_closing())
+                return; /* apply_close() follows */
+        if (cause_happened(cause))
+                write_again(apply);
+        else
+                replace_file_later(path, NULL, 0, decision_gone, apply);
+}
+
+/* Tried until the disk takes it: it is decided. Killed in here, the next start writes all of it
+ * (apply_recover), and so it does where the store closes meanwhile. */
+static void write_files(void *ctx)
+{
+        struct applying *apply = ctx;
+        scoped(scoped_free) char *folder = account_files_folder();
+
+        replace_files_later(folder, apply->files, apply->count, files_written, apply);
 }
 
 /* THE point from which there is no way back: accounts.apply is on disk, whole, by one rename. */
@@ -375,7 +400,7 @@ static void decided(void *ctx, const struct cause *cause)
 
         if (!cause_happened(cause)) {
                 apply->is_decided = true;
-                write_next(apply);
+                write_files(apply);
                 return;
         }
         *causes_add(&apply->problems) = *cause;
@@ -388,6 +413,8 @@ static void decision_add(struct applying *apply, size_t index)
         struct json_writer out = { .to = &apply->decision, .failed = apply->failed };
         json_t *file = json_object();
 
+        apply->files[index] = (struct file_text){ .name = account_file_name(apply->planned[index].name),
+                                                  .text = apply->planned[index].text };
         json_put_text(file, "name", apply->planned[index].name);
         json_put_text(file, "text", apply->planned[index].text);
         json_write(&out, index ? ",\n" : "{\"version\":1,\"files\":[\n");
@@ -417,10 +444,11 @@ static void decide(struct applying *apply)
 static void apply_all_bound(struct applying *apply)
 {
         apply->decision = BUF_WITH_MAX(APPLY_MOST);
+        apply->files = new_zeroed(apply->count, sizeof *apply->files);
         if (apply->failed)
                 apply_give_up(apply);
         else
-                take_turns(apply, apply->count, decision_add, decide);
+                work_in_turns(apply, apply->count, decision_add, decide);
 }
 
 static void apply_bound(void *ctx, const struct owner_rows *rows, const struct cause *cause)
@@ -461,8 +489,10 @@ static void apply_planned(struct applying *apply)
                 apply_end(apply);
                 return;
         }
+        apply->is_planned = true;
+        changes_let_in();
         apply->binding = 1;
-        take_turns(apply, apply->count, bind_next, all_binding);
+        work_in_turns(apply, apply->count, bind_next, all_binding);
 }
 
 static void apply_begin(void *ctx, const struct cause *ending)
@@ -475,7 +505,7 @@ static void apply_begin(void *ctx, const struct cause *ending)
                 return;
         }
         present = apply;
-        take_turns(apply, json_array_size(apply->document), plan_next, apply_planned);
+        work_in_turns(apply, json_array_size(apply->document), plan_next, apply_planned);
 }
 
 void accounts_apply(json_t *list, bool dry_run, const struct apply_user *user, void *ctx)
@@ -486,7 +516,7 @@ void accounts_apply(json_t *list, bool dry_run, const struct apply_user *user, v
         apply->document = json_incref(list);
         apply->changes = json_array();
         apply->names = json_object();
-        apply->turn = timer_new(take_turn, apply);
+        apply->turns = (struct turns){ .some = work_some, .ctx = apply };
         changes_lock(apply_begin, apply);
 }
 
@@ -496,7 +526,7 @@ void apply_close(void)
 
         if (!apply)
                 return;
-        if (apply->next > apply->count) /* all is on disk, and the next start finds it like that */
+        if (apply->is_written) /* all is on disk, and the next start finds it like that */
                 for (; apply->at < apply->count; apply->at++)
                         tell_changed(apply, &apply->planned[apply->at]);
         else
@@ -509,15 +539,36 @@ void apply_close(void)
 
 /* ---- at the start ---- */
 
-static int write_file(const json_t *file, struct cause *cause)
+/* Borrows the texts. */
+static int files_of(const json_t *files, struct file_text *out, struct cause *cause)
 {
-        const char *name = json_string_value(json_object_get(file, "name"));
-        const char *text = json_string_value(json_object_get(file, "text"));
+        size_t index;
+        json_t *file;
 
-        if (!name || !account_name_valid(name) || !text)
-                return cause_set(cause, CAUSE_STORAGE, "it names no account");
-        scoped(scoped_free) char *path = account_file_path(name);
-        return replace_file(path, text, strlen(text), cause);
+        json_array_foreach((json_t *)files, index, file) {
+                const char *name = json_string_value(json_object_get(file, "name"));
+                const char *text = json_string_value(json_object_get(file, "text"));
+                if (!name || !account_name_valid(name) || !text)
+                        return cause_set(cause, CAUSE_STORAGE, "it names no account");
+                out[index] = (struct file_text){ .name = account_file_name(name), .text = text };
+        }
+        return 0;
+}
+
+static int write_decided(const json_t *files, struct cause *cause)
+{
+        size_t count = json_array_size(files);
+        struct file_text *texts = new_zeroed(count + 1, sizeof *texts);
+        scoped(scoped_free) char *folder = account_files_folder();
+        int result = json_is_array(files) ? files_of(files, texts, cause)
+                                          : cause_set(cause, CAUSE_STORAGE, "it is damaged");
+
+        if (result == 0)
+                result = replace_files(folder, texts, count, cause);
+        for (size_t i = 0; i < count; i++)
+                free(texts[i].name);
+        free(texts);
+        return result;
 }
 
 /* Before any account is read. Writing a file again that was written already changes nothing. */
@@ -526,19 +577,14 @@ int apply_recover(struct cause *cause)
         scoped(scoped_free) char *path = decision_path();
         struct buf bytes;
         int found = read_file(path, APPLY_MOST, &bytes, cause);
-        size_t index;
-        json_t *file;
 
         json_t *decision = found > 0 ? json_loadb((const char *)buf_bytes(&bytes), bytes.len, 0, NULL) : NULL;
         buf_free(&bytes);
         if (found <= 0)
                 return found;
         const json_t *files = json_object_get(decision, "files");
-        int result = json_is_array(files) ? 0 : cause_set(cause, CAUSE_STORAGE, "it is damaged");
-        json_array_foreach((json_t *)files, index, file)
-                if (result == 0)
-                        result = write_file(file, cause);
         size_t count = json_array_size(files);
+        int result = write_decided(files, cause);
         json_decref(decision);
         if (result == 0)
                 result = remove_file(path, cause);

@@ -4,7 +4,7 @@
 
 #include "daemon/loop.h"
 
-static void visit_some(void *ctx)
+static bool visit_some(void *ctx)
 {
         struct accounts_round *round = ctx;
         struct account *account = accounts_walk_on(&round->walk), *next;
@@ -20,23 +20,28 @@ static void visit_some(void *ctx)
         } else if (!account) {
                 accounts_round_stop(round);
         }
-        if (round->timer)
-                timer_set_next_turn(round->timer);
+        return accounts_round_goes_on(round);
 }
 
 void accounts_round_begin(struct accounts_round *round)
 {
-        if (round->timer) {
+        if (accounts_round_goes_on(round)) {
                 round->again = true;
                 return;
         }
         round->walk = (struct accounts_walk){ 0 };
-        round->timer = timer_new(visit_some, round);
-        visit_some(round);
+        round->turns.some = visit_some;
+        round->turns.ctx = round;
+        turns_begin(&round->turns);
 }
 
 void accounts_round_stop(struct accounts_round *round)
 {
-        timer_free(take(round->timer));
+        turns_stop(&round->turns);
         round->again = false;
+}
+
+bool accounts_round_goes_on(const struct accounts_round *round)
+{
+        return round->turns.timer != NULL;
 }

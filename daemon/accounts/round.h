@@ -7,13 +7,14 @@
 #pragma once
 
 #include "daemon/accounts/accounts.h"
+#include "daemon/turns.h"
 
 enum { ROUND_ON_END = 64 }; /* accounts visited in one turn */
 
 struct accounts_round {
         void (*visit)(struct account *account); /* the account may be gone afterwards */
         struct accounts_walk walk;
-        struct timer *timer;
+        struct turns turns;
         bool again;
 };
 
@@ -21,3 +22,4 @@ struct accounts_round {
 void accounts_round_begin(struct accounts_round *round);
 /* Ends one that is under way. */
 void accounts_round_stop(struct accounts_round *round);
+bool accounts_round_goes_on(const struct accounts_round *round);

@@ -45,7 +45,7 @@ static struct accounts_round look_round = { .visit = look_again }, stale_round =
 
 static void begin(struct accounts_round *round)
 {
-        if (!look_round.timer && !stale_round.timer)
+        if (!accounts_round_goes_on(&look_round) && !accounts_round_goes_on(&stale_round))
                 visited = 0;
         accounts_round_begin(round);
 }
@@ -97,7 +97,7 @@ void service_clock_was_set(int64_t seconds)
                 account_clock_was_set(account, seconds);
                 quota_clock_was_set(account, seconds);
         }
-        if (!clock_round.timer)
+        if (!accounts_round_goes_on(&clock_round))
                 stepped.back = stepped.far = false;
         stepped.back = stepped.back || seconds < 0;
         stepped.far = stepped.far || llabs(seconds) >= LONG_STEP;

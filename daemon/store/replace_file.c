@@ -30,7 +30,7 @@ static int open_parent(const char *path, const char **name)
         return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int write_temporary(int folder, const char *name, const void *bytes, size_t len)
+static int write_temporary(int folder, const char *name, const void *bytes, size_t len, bool synced)
 {
         if (disk_unlink(folder, name) < 0 && errno != ENOENT)
                 return -1;
@@ -38,7 +38,7 @@ static int write_temporary(int folder, const char *name, const void *bytes, size
                 openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -1;
-        if (disk_write(fd, bytes, len) < 0 || disk_sync(fd) < 0) {
+        if (disk_write(fd, bytes, len) < 0 || (synced && disk_sync(fd) < 0)) {
                 int error = errno;
                 (void)disk_unlink(folder, name);
                 errno = error;
@@ -81,7 +81,7 @@ static int replace(const char *path, const void *bytes, size_t len, struct cause
         scoped(scoped_free) char *temporary = text_of(".%s.new", name);
         if (is_folder(folder, name))
                 return cause_errno(cause, EISDIR, "cannot replace %s", path);
-        if (write_temporary(folder, temporary, bytes, len) < 0)
+        if (write_temporary(folder, temporary, bytes, len, true) < 0)
                 return cause_errno(cause, errno, "cannot write %s, to be renamed from %s,", path, temporary);
         bool swapped = disk_exchange(folder, temporary, folder, name) == 0,
              fresh = !swapped && errno == ENOENT;
@@ -138,6 +138,22 @@ static int remove_it(const char *path, struct cause *cause)
         }
         if (there)
                 (void)disk_unlink(folder, temporary);
+        return 0;
+}
+
+int replace_file_unsynced(int folder, const char *name, const void *bytes, size_t len, struct cause *cause)
+{
+        scoped(scoped_free) char *temporary = text_of(".%s.new", name);
+
+        if (is_folder(folder, name))
+                return cause_errno(cause, EISDIR, "cannot replace %s", name);
+        if (write_temporary(folder, temporary, bytes, len, false) < 0)
+                return cause_errno(cause, errno, "cannot write %s, to be renamed from %s,", name, temporary);
+        if (disk_rename(folder, temporary, folder, name) < 0) {
+                int error = errno;
+                (void)disk_unlink(folder, temporary);
+                return cause_errno(cause, error, "cannot replace %s", name);
+        }
         return 0;
 }
 

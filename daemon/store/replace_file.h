@@ -10,6 +10,9 @@
 /* Replaces PATH atomically by these bytes, mode 0600. On a cause all is as before, unless that says
  * otherwise. Blocks: worker threads, or start. */
 int replace_file(const char *path, const void *bytes, size_t len, struct cause *cause) must_use;
+/* That of this name in an open folder, without a sync of the one or the other. Blocks. */
+int replace_file_unsynced(int folder, const char *name, const void *bytes, size_t len, struct cause *cause)
+        must_use;
 /* Removes and syncs the folder; a missing file is success. */
 int remove_file(const char *path, struct cause *cause) must_use;
 /* Reads at most `max` bytes of a regular file (O_NOFOLLOW; a larger one is an error). 1 = read, 0 = there is

@@ -186,6 +186,7 @@ class Torture:
             "password": (SERVICE + "SetPassword", {"name": "b", "password": "new-password"}),
             "clear": (SERVICE + "SetPassword", {"name": "b", "clear": True}),
             "apply": (SERVICE + "Apply", {"accounts": accounts}),
+            "apply-many": (SERVICE + "Apply", {"accounts": [{**accounts[n % 3], "name": f"z{n}"} for n in range(18)]}),
             "approve": (TRUST + "Approve", {"id": self.entry["id"], "fingerprint": fingerprint}),
             "reject": (TRUST + "Reject", {"id": self.entry["id"], "reason": "no"}),
             "forget": (TRUST + "DeleteAllowedHost", {"id": self.entry["id"]}),

@@ -38,6 +38,7 @@ static const struct account_observer observer = { count_added, count_changed, co
 #include "daemon/accounts/apply.c"
 #include "daemon/accounts/round.h"
 #include "daemon/outgoing/submit.c"
+#include "daemon/store/disk.h"
 #include "daemon/store/kept.h"
 
 #include "state_folder.h"
@@ -812,7 +813,68 @@ START_TEST(an_apply_takes_turns)
 }
 END_TEST
 
-/* Cut off at each stage, before its last turn, and (the last) between two files: what was decided is there
+/* What the synced files wait for. */
+static atomic_bool may_sync;
+
+static int wait_to_sync(unused_arg int fd)
+{
+        for (int i = 0; !atomic_load(&may_sync); i++) {
+                ck_assert_int_lt(i, 60 * 1000);
+                (void)usleep(1000);
+        }
+        return 0;
+}
+
+/* An account that it does not touch is set meanwhile; one that it does, afterwards, and so is what was asked
+ * behind that. */
+START_TEST(others_are_set_beside_an_apply)
+{
+        struct disk_calls calls = *disk_real_calls();
+        scoped(scoped_free) char *most = many(), *whole = text_of("%s]", most);
+        struct answer before[2] = { 0 }, applied = { 0 }, behind[2] = { 0 };
+        json_t *given = json(whole);
+        struct answer answer = add("other", "outgoing", "{\"hostname\": \"h.example\"}");
+
+        forget(&answer);
+        calls.sync_all = wait_to_sync;
+        disk_use(&calls);
+        accounts_apply(given, false, &apply_user, &applied);
+        set(&before[0], "other", "{\"maxConnections\": 7}");
+        await(before, 1);
+        set(&before[1], "other", "{\"maxConnections\": 8}");
+        await(&before[1], 1);
+        ck_assert(!applied.come);
+        set(&behind[0], "m100", "{\"maxConnections\": 6}");
+        set(&behind[1], "other", "{\"maxConnections\": 9}");
+        ck_assert(!behind[0].come);
+        atomic_store(&may_sync, true);
+        while (!behind[0].come || !behind[1].come)
+                loop_turn();
+        ck_assert(applied.come);
+        disk_use(NULL);
+        ck_assert_uint_eq(applied.problems.count + behind[0].problems.count + behind[1].problems.count, 0);
+        ck_assert_int_eq(prop_number(&account_named("m100")->values, PROP_MAX_CONNECTIONS), 6);
+        ck_assert_int_eq(prop_number(&account_named("other")->values, PROP_MAX_CONNECTIONS), 9);
+        ck_assert_uint_eq(accounts_count(), MANY + 1);
+        json_decref(given);
+        forget(&applied);
+        for (int i = 0; i < 2; i++) {
+                forget(&before[i]);
+                forget(&behind[i]);
+        }
+}
+END_TEST
+
+static bool is_file_of(const char *name)
+{
+        json_t *file = file_json(name);
+        bool there = file != NULL;
+
+        json_decref(file);
+        return there;
+}
+
+/* Cut off at each stage, before its last turn, and (the last) among the files: what was decided is there
  * after the next start, what was not has not been, and the answer says which. One that waits behind it is
  * answered, too. */
 START_TEST(an_apply_is_cut_off)
@@ -826,7 +888,7 @@ START_TEST(an_apply_is_cut_off)
 
         accounts_apply(given, false, &apply_user, &answer);
         accounts_apply(later, false, &apply_user, &behind);
-        while (_i < FILES ? present->work != apply_stages[_i] : present->next < 3)
+        while (_i < FILES ? present->work != apply_stages[_i] : !is_file_of("m000"))
                 loop_turn();
         ck_assert(!answer.come);
         store_close();
@@ -932,6 +994,7 @@ int main(void)
         tcase_add_test(tests, a_document_is_made_true);
         tcase_add_test(tests, many_take_several_turns);
         tcase_add_test(tests, an_apply_takes_turns);
+        tcase_add_test(tests, others_are_set_beside_an_apply);
         tcase_add_loop_test(tests, an_apply_is_cut_off, 0, count_of(apply_stages) + 1);
         tcase_add_loop_test(tests, a_bad_document_changes_nothing, 0, count_of(bad_documents));
         suite_add_tcase(suite, tests);

@@ -3,6 +3,7 @@
 #include "daemon/store/replace_file.c"
 
 #include "daemon/store/backup_parts.h"
+#include "daemon/store/replace_files.h"
 #include "store_folder.h"
 
 #include <sys/file.h>
@@ -218,6 +219,128 @@ START_TEST(closing_finishes_what_was_asked)
 }
 END_TEST
 
+/* ---- many at once ---- */
+
+enum { MANY = 100, FEW = 15 };
+
+static atomic_int all_is, all_synced, each_synced, each_fails_at;
+
+static int sync_all_is(unused_arg int fd)
+{
+        atomic_fetch_add(&all_synced, 1);
+        errno = EIO;
+        return atomic_load(&all_is);
+}
+
+static int sync_of_each(int fd)
+{
+        if (atomic_fetch_add(&each_synced, 1) + 1 == atomic_load(&each_fails_at)) {
+                errno = EIO;
+                return -1;
+        }
+        return disk_real_calls()->sync(fd);
+}
+
+static struct cause many_cause;
+
+static void many_came(unused_arg void *ctx, const struct cause *cause)
+{
+        cause_clear(&many_cause);
+        if (cause)
+                many_cause = *cause;
+        loop_end();
+}
+
+/* By the pools, or at once as at the start. */
+static void replace_many(const struct file_text *files, size_t count, bool later)
+{
+        atomic_store(&all_synced, 0);
+        atomic_store(&each_synced, 0);
+        cause_clear(&many_cause);
+        if (later) {
+                replace_files_later(folder, files, count, many_came, NULL);
+                loop_run();
+        } else {
+                int result = replace_files(folder, files, count, &many_cause);
+                ck_assert_int_eq(result, many_cause.code ? -1 : 0);
+        }
+}
+
+static void check_many(struct file_text *files, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                char *path = in_folder(files[i].name);
+                check_content(path, files[i].text);
+                free(path);
+                free(files[i].name);
+        }
+}
+
+/* By one call where that can be had; else each file, and then the folder. What fails says so, and is done
+ * again from the first. */
+START_TEST(many_files_are_synced_at_once)
+{
+        static const struct {
+                size_t count;
+                int all_is, each_fails_at; /* the first time */
+                int all, each;             /* calls of the last time */
+        } cases[] = {
+                { MANY, 1, 0, 1, 0 },  { MANY, 0, 0, 1, MANY + 1 },        { FEW, 1, 0, 0, FEW + 1 },
+                { MANY, -1, 0, 1, 0 }, { MANY, 0, 70, 1, MANY + 1 },       { FEW, 1, FEW + 1, 0, FEW + 1 },
+                { 0, 1, 0, 0, 1 },     { MANY, 0, MANY + 1, 1, MANY + 1 },
+        };
+        size_t index = (size_t)_i / 2, count = cases[index].count;
+        bool later = _i % 2, fails = cases[index].all_is < 0 || cases[index].each_fails_at;
+        struct disk_calls calls = *disk_real_calls();
+        struct file_text files[MANY];
+
+        for (size_t i = 0; i < count; i++)
+                files[i] = (struct file_text){ .name = text_of("f%zu", i), .text = i % 2 ? "odd" : "even" };
+        calls.sync_all = sync_all_is;
+        calls.sync = sync_of_each;
+        atomic_store(&all_is, cases[index].all_is);
+        atomic_store(&each_fails_at, cases[index].each_fails_at);
+        disk_use(&calls);
+        replace_many(files, count, later);
+        ck_assert_int_eq((int)many_cause.code, fails ? CAUSE_STORAGE : CAUSE_NONE);
+        if (fails) {
+                reclose(); /* after a failure the one call is not made for a while */
+                reopen();
+                atomic_store(&each_fails_at, 0);
+                replace_many(files, count, later);
+                ck_assert_int_eq((int)many_cause.code, CAUSE_NONE);
+        }
+        disk_use(NULL);
+        if (cases[index].all_is < 0) {
+                ck_assert_int_eq(atomic_load(&all_synced), 0);
+                ck_assert_int_eq(atomic_load(&each_synced), MANY + 1);
+        } else {
+                ck_assert_int_eq(atomic_load(&all_synced), cases[index].all);
+                ck_assert_int_eq(atomic_load(&each_synced), cases[index].each);
+        }
+        check_many(files, count);
+}
+END_TEST
+
+/* A folder in the place of one is nobody's to replace. */
+START_TEST(one_of_many_cannot_be_written)
+{
+        struct file_text files[] = { { (char *)(uintptr_t)"one", "1" }, { (char *)(uintptr_t)"two", "2" } };
+        char *two = in_folder("two"), *temporary = in_folder(".two.new");
+
+        ck_assert_int_eq(mkdir(two, 0700), 0);
+        replace_many(files, count_of(files), _i);
+        ck_assert_int_eq((int)many_cause.code, CAUSE_STORAGE);
+        ck_assert_int_eq(rmdir(two), 0);
+        replace_many(files, count_of(files), _i);
+        ck_assert_int_eq((int)many_cause.code, CAUSE_NONE);
+        check_content(two, "2");
+        ck_assert_int_eq(access(temporary, F_OK), -1);
+        free(two);
+        free(temporary);
+}
+END_TEST
+
 /* ---- the state folder ---- */
 
 START_TEST(second_daemon)
@@ -312,6 +435,8 @@ int main(void)
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_test(tests, calls_for_one_path_keep_their_order);
         tcase_add_test(tests, closing_finishes_what_was_asked);
+        tcase_add_loop_test(tests, many_files_are_synced_at_once, 0, 16);
+        tcase_add_loop_test(tests, one_of_many_cannot_be_written, 0, 2);
         tcase_add_test(tests, second_daemon);
         tcase_add_test(tests, a_reader_that_takes_nothing_ends_a_backup);
         tcase_add_test(tests, folder_that_cannot_be_used);
