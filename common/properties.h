@@ -128,11 +128,12 @@ static inline enum property_id property_id(const struct property *property)
         return (enum property_id)(property - properties);
 }
 
-/* The writable and fixed values of one account: BOOL, INT and PORT have a number, all others a text, which is
- * owned. Small, for there are thousands. */
+/* The writable and fixed values of one account: BOOL, INT and PORT have a number, all others a text: NULL for
+ * "", which nearly all are; the default's own, which all accounts share; else owned. Small, for there are
+ * thousands. */
 struct property_values {
         union {
-                char *text;
+                const char *text; /* prop_put_text() */
                 int64_t number;
         } of[PROPERTIES_KEPT];
         enum account_kind kind;
@@ -155,6 +156,8 @@ static inline const char *prop_text(const struct property_values *v, enum proper
 {
         return v->of[id].text ? v->of[id].text : "";
 }
+/* As it stands, without a check; NULL is "". */
+void prop_put_text(struct property_values *v, enum property_id id, const char *text);
 bool prop_is(const struct property_values *v, enum property_word word);
 /* The address of its own that an outgoing account sends from: `from`, else its user name where that is one;
  * "" */

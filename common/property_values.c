@@ -40,13 +40,28 @@ static const char *default_text(const struct property *property, enum account_ki
         return property->text ? property->text : "";
 }
 
-/* "" is kept as NULL: nearly all texts of nearly all accounts are empty. */
-static void put_text(struct property_values *values, enum property_id id, const char *text)
+/* A default is its row's, or one of the words above: nothing of an account. */
+static bool is_own(const struct property *property, const char *text)
 {
-        char *copy = text && text[0] ? copy_text(text) : NULL;
+        return text != default_text(property, KIND_OUTGOING) && text != default_text(property, KIND_INCOMING);
+}
 
-        free(values->of[id].text);
-        values->of[id].text = copy;
+static void free_text(struct property_values *values, enum property_id id)
+{
+        const char *text = take(values->of[id].text);
+
+        if (is_own(&properties[id], text))
+                free((char *)(uintptr_t)text);
+}
+
+void prop_put_text(struct property_values *values, enum property_id id, const char *text)
+{
+        const char *usual = default_text(&properties[id], values->kind), *kept = NULL;
+
+        if (text && text[0])
+                kept = strcmp(text, usual) == 0 ? usual : copy_text(text); /* it may be the one that goes */
+        free_text(values, id);
+        values->of[id].text = kept;
 }
 
 void properties_defaults(struct property_values *values, enum account_kind kind)
@@ -59,7 +74,7 @@ void properties_defaults(struct property_values *values, enum account_kind kind)
                 if (is_numeric(property))
                         values->of[i].number = default_number(property, kind);
                 else
-                        put_text(values, property_id(property), default_text(property, kind));
+                        prop_put_text(values, property_id(property), default_text(property, kind));
         }
 }
 
@@ -67,7 +82,7 @@ void properties_done(struct property_values *values)
 {
         for (size_t i = 0; i < PROPERTIES_KEPT; i++)
                 if (!is_numeric(&properties[i]))
-                        free(values->of[i].text);
+                        free_text(values, (enum property_id)i);
         *values = (struct property_values){ 0 };
 }
 
@@ -75,7 +90,7 @@ void properties_copy(struct property_values *to, const struct property_values *f
 {
         *to = *from;
         for (size_t i = 0; i < PROPERTIES_KEPT; i++)
-                if (!is_numeric(&properties[i]))
+                if (!is_numeric(&properties[i]) && is_own(&properties[i], from->of[i].text))
                         to->of[i].text = copy_text(from->of[i].text);
 }
 
@@ -369,7 +384,7 @@ static int set_text(struct property_values *values, const struct property *prope
 
         if (!kept)
                 return -1;
-        put_text(values, property_id(property), kept);
+        prop_put_text(values, property_id(property), kept);
         return 0;
 }
 

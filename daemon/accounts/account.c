@@ -63,6 +63,7 @@ void account_free(struct account *account)
                 return;
         properties_done(&account->values);
         cause_keep(&account->cause, NULL);
+        free(account->tls);
         free(account->name);
         free(account);
 }
@@ -232,9 +233,9 @@ void account_report_ok(struct account *account)
         account->challenge_id[0] = '\0';
         set_clock_running(account);
         struct subject subject = account_subject(account);
-        if (account->has_tls) {
-                subject.tls_version = account->tls.version;
-                subject.tls_cipher = account->tls.cipher;
+        if (account->tls) {
+                subject.tls_version = account->tls->version;
+                subject.tls_cipher = account->tls->cipher;
         }
         log_about(&subject, before == ACCOUNT_CONNECTING ? LOG_INFO : LOG_NOTICE, MSG_ACCOUNT_UP,
                   "account %s works%s", account->name, before == ACCOUNT_CONNECTING ? "" : " again");
@@ -387,10 +388,13 @@ struct notice_rules account_notice_rules(const struct account *account)
 
 void account_put_tls(struct account *account, const struct channel_info *info, int64_t handshake_ms)
 {
-        account->has_tls = info != NULL;
-        if (!info)
+        if (!info) {
+                free(take(account->tls));
                 return;
-        account->tls = *info;
+        }
+        if (!account->tls)
+                account->tls = new_object(struct channel_info);
+        *account->tls = *info;
         account->handshakes++;
         account->handshakes_resumed += info->resumed;
         account->handshake_ms += (uint64_t)(handshake_ms > 0 ? handshake_ms : 0);

@@ -37,8 +37,7 @@ struct account {
         bool deleted;              /* taken out of the set; freed when the last user lets go */
         unsigned users;            /* who holds it: runners and what they have under way */
         unsigned generation;       /* counts changes: sessions of an older one end */
-        bool has_tls;
-        struct channel_info tls; /* of the last judged session */
+        struct channel_info *tls;  /* of the last judged session; NULL: it had none, or there was none */
         uint64_t handshakes, handshakes_resumed,
                 handshake_ms;        /* completed since the start; their time together */
         struct sender *sender;       /* KIND_OUTGOING */

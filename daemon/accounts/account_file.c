@@ -64,8 +64,7 @@ void account_values_of(struct property_values *values, const char *name, const c
                             "\"%s\" is not a name: letters, digits, dot, dash and underscore, at most 64, "
                             "beginning with a letter or digit",
                             name ? name : "");
-        free(values->of[PROP_NAME].text);
-        values->of[PROP_NAME].text = copy_text(name ? name : "");
+        prop_put_text(values, PROP_NAME, name);
         if ((problems->count ? properties_apply(values, request, problems)
                              : properties_take(values, NULL, request, problems)) < 0)
                 return; /* with problems */

@@ -205,8 +205,7 @@ static struct account *unreadable_account(const char *name, const struct cause *
         struct property_values values;
 
         properties_defaults(&values, KIND_OUTGOING);
-        free(values.of[PROP_NAME].text);
-        values.of[PROP_NAME].text = copy_text(name);
+        prop_put_text(&values, PROP_NAME, name);
         struct account *account = account_new(&values);
         account_cannot_be_read(account, cause);
         return account;

@@ -139,8 +139,7 @@ static void check_one(struct applying *apply, const char *name, const char *kind
                         *causes_add(&apply->problems) = *account->cause;
         } else {
                 properties_defaults(values, same_text(kind, "incoming") ? KIND_INCOMING : KIND_OUTGOING);
-                free(values->of[PROP_NAME].text);
-                values->of[PROP_NAME].text = copy_text(name);
+                prop_put_text(values, PROP_NAME, name);
                 if (account_name_taken(name))
                         cause_about(causes_add(&apply->problems), CAUSE_STATE, "name",
                                     "%s is just being deleted", name);

@@ -41,8 +41,19 @@ static bool may_say(struct imap_session *session)
 static void command_said(struct imap_session *session, size_t before)
 {
         session->said += session->engine.out.len - before;
+        if (session->in_flight == session->flight_room) {
+                session->flight_room = session->flight_room ? IMAP_FLIGHTS : 1;
+                session->flights =
+                        new_resized(session->flights, session->flight_room, sizeof *session->flights);
+        }
         session->flights[session->in_flight++] =
                 (struct imap_flight){ .tag = session->tag, .end = session->said };
+}
+
+static void forget_flights(struct imap_session *session)
+{
+        free(take(session->flights));
+        session->in_flight = session->flight_room = 0;
 }
 
 /* Room for one more command; there always is unless the table of steps is wrong. */
@@ -50,7 +61,7 @@ static bool next_tag(struct imap_session *session)
 {
         if (!may_say(session))
                 return false;
-        if (session->in_flight == count_of(session->flights)) {
+        if (session->in_flight == IMAP_FLIGHTS) {
                 (void)engine_fail(&session->engine, CAUSE_INTERNAL, "too many IMAP commands at once");
                 return false;
         }
@@ -156,9 +167,11 @@ bool imap_command_answered(struct imap_session *session, const struct imap_text 
         if (!was_sent(session, &session->flights[i]))
                 return false;
         session->answered = session->flights[i];
-        session->in_flight--;
-        memmove(&session->flights[i], &session->flights[i + 1],
-                (session->in_flight - i) * sizeof session->flights[0]);
+        if (--session->in_flight == 0)
+                forget_flights(session);
+        else
+                memmove(&session->flights[i], &session->flights[i + 1],
+                        (session->in_flight - i) * sizeof session->flights[0]);
         return true;
 }
 
@@ -184,7 +197,7 @@ static void new_prefix(struct imap_session *session)
 
 void imap_commands_forget(struct imap_session *session)
 {
-        session->in_flight = 0;
+        forget_flights(session);
         new_prefix(session);
 }
 

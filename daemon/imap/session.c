@@ -358,6 +358,7 @@ static void imap_free(struct engine *engine)
         imap_operation_clear(session);
         line_signin_clear(&session->signing);
         imap_parser_done(&session->parser);
+        free(session->flights);
         free(session->capabilities);
         free(session->broken);
         free(session->folder);

@@ -51,6 +51,7 @@ struct imap_reply {
 /* Commands in flight at once while messages are fetched, and what one of them asks for. */
 enum {
         IMAP_WINDOW = 8,
+        IMAP_FLIGHTS = IMAP_WINDOW + 1, /* no step has more */
         IMAP_PER_COMMAND = 256,
         IMAP_BYTES_PER_COMMAND = 1 * MIB,
         IMAP_PART = 1 * MIB, /* of a message over MAILBOX_WHOLE */
@@ -131,11 +132,11 @@ struct imap_session {
         struct engine engine; /* first: the engine is the session */
         struct imap_config config;
         struct imap_parser parser;
-        char prefix[6]; /* of the tags: unpredictable (rule S5) */
-        uint32_t tag;   /* of the last command */
-        uint64_t said;  /* bytes ever appended to engine.out */
-        struct imap_flight flights[IMAP_WINDOW + 1];
-        size_t in_flight;
+        char prefix[6];              /* of the tags: unpredictable (rule S5) */
+        uint32_t tag;                /* of the last command */
+        uint64_t said;               /* bytes ever appended to engine.out */
+        struct imap_flight *flights; /* owned; NULL while there is none, and one of it while it idles */
+        size_t in_flight, flight_room;
         struct imap_flight answered; /* the command whose reply is being heard */
         uint64_t unwanted,
                 asked;     /* bytes of messages read over in this operation; that its commands may bring */

@@ -54,14 +54,14 @@ static char *status_words(const struct account *account)
 /* Of the last session that had TLS; null before the first one and after one in the clear. */
 static json_t *tls_json(const struct account *account)
 {
-        if (!account->has_tls)
+        if (!account->tls)
                 return json_null();
         json_t *tls = json_object();
-        json_put_text(tls, "version", account->tls.version);
-        json_put_text(tls, "cipher", account->tls.cipher);
-        json_put_text(tls, "fingerprintSha256", account->tls.fingerprint);
-        json_put_text(tls, "verifiedBy", account->tls.verified_by);
-        json_put_time(tls, "notAfter", (int64_t)account->tls.not_after);
+        json_put_text(tls, "version", account->tls->version);
+        json_put_text(tls, "cipher", account->tls->cipher);
+        json_put_text(tls, "fingerprintSha256", account->tls->fingerprint);
+        json_put_text(tls, "verifiedBy", account->tls->verified_by);
+        json_put_time(tls, "notAfter", (int64_t)account->tls->not_after);
         return tls;
 }
 
@@ -165,7 +165,7 @@ static char *warn_of_exemption(const struct account *account)
         bool secured =
                 prop_bool(&account->values, PROP_USE_SSL) || prop_bool(&account->values, PROP_USE_STARTTLS);
 
-        if (!account->has_tls || !secured || !same_text(account->tls.verified_by, "allowedHost"))
+        if (!account->tls || !secured || !same_text(account->tls->verified_by, "allowedHost"))
                 return NULL;
         return copy_text("encrypted, identity by exemption: import the root certificate (emailsecctl trust "
                          "import FILE), then: emailsecctl allowed prune");

@@ -57,9 +57,9 @@ static void put_status(struct buf *out, const struct account *account)
 /* Absent until a session with TLS has been judged. */
 static void put_not_after(struct buf *out, const struct account *account)
 {
-        if (account->has_tls)
+        if (account->tls)
                 put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n",
-                    account->name, (long long)account->tls.not_after);
+                    account->name, (long long)account->tls->not_after);
 }
 
 /* Both count from the start of the daemon; milliseconds are kept, seconds are written, as the format

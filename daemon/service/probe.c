@@ -387,12 +387,6 @@ struct probe *probe_account(struct account *account, const struct probe_user *us
         return probe;
 }
 
-static void set_text(struct property_values *values, enum property_id id, const char *text)
-{
-        free(values->of[id].text);
-        values->of[id].text = copy_text(text);
-}
-
 /* Without a user name, so that nothing signs in and no secret is needed. */
 struct probe *probe_server(const char *host, uint16_t port, const char *transport, const char *security,
                            const struct probe_user *user, void *ctx)
@@ -401,8 +395,8 @@ struct probe *probe_server(const char *host, uint16_t port, const char *transpor
         bool mail_in = strcmp(transport, "smtp") != 0;
 
         properties_defaults(&probe->values, mail_in ? KIND_INCOMING : KIND_OUTGOING);
-        set_text(&probe->values, PROP_HOSTNAME, host);
-        set_text(&probe->values, PROP_TRANSPORT, transport);
+        prop_put_text(&probe->values, PROP_HOSTNAME, host);
+        prop_put_text(&probe->values, PROP_TRANSPORT, transport);
         probe->values.of[PROP_USE_SSL].number = strcmp(security, "ssl") == 0;
         probe->values.of[PROP_USE_STARTTLS].number = strcmp(security, "starttls") == 0;
         probe->values.of[PROP_PORT].number = port;

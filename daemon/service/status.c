@@ -605,10 +605,10 @@ static void audit_secrets(json_t *findings, const struct account *account)
 /* By the last session that was judged, which may be some time ago; nothing before the first. */
 static void audit_certificate(json_t *findings, const struct account *account)
 {
-        if (!account->has_tls)
+        if (!account->tls)
                 return;
-        bool exempt = same_text(account->tls.verified_by, "allowedHost");
-        int64_t left = (int64_t)account->tls.not_after - (int64_t)loop_wall();
+        bool exempt = same_text(account->tls->verified_by, "allowedHost");
+        int64_t left = (int64_t)account->tls->not_after - (int64_t)loop_wall();
         int64_t days = (left < 0 ? -left : left) / 86400;
         bool ended = left <= 0;
         char text[400];

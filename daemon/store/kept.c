@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Durable values of accounts; see kept.h. By account a list of those that were ever set: most have few. */
+/* Durable values of accounts; see kept.h. By account a list of those that were ever set: most have few, and
+ * there are thousands of them, so that what holds them is small. */
 #include "daemon/store/kept.h"
 
 #include "daemon/loop.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
-
-#include <search.h>
 
 /* As they are on disk, for good. */
 static const char *const names[KEPT_VALUES] = {
@@ -62,94 +61,125 @@ static const char *const names[KEPT_VALUES] = {
 /* Of each code of a fault that was told by mail: "faultMail.Authentication". */
 #define FAULT_TOLD "faultMail."
 
-enum { FAULT_TOLD_VALUE = KEPT_VALUES }; /* with a code, beside the values without one */
+/* The codes that there are, of all accounts: beside the values that have a word, each is one. */
+static struct {
+        char **names;
+        unsigned count;
+} codes;
+
+static unsigned fault_told(const char *code)
+{
+        unsigned i = 0;
+
+        while (i < codes.count && strcmp(codes.names[i], code) != 0)
+                i++;
+        if (i == codes.count) {
+                codes.names = new_resized(codes.names, ++codes.count, sizeof *codes.names);
+                codes.names[i] = copy_text(code);
+        }
+        return KEPT_VALUES + i;
+}
 
 struct value_kept {
-        unsigned value;
-        char *code; /* of FAULT_TOLD_VALUE; NULL: of none */
-        char *text; /* NULL: a number */
-        int64_t number;
+        union {
+                char *text; /* owned */
+                int64_t number;
+        };
+        unsigned value; /* enum kept, or fault_told() */
+        bool is_text;
         bool changed; /* since it was last given to the writer */
 };
 struct values {
-        char *account;
         struct value_kept *items;
-        size_t count;
-        bool changed; /* is in the list of changed ones */
         struct values *next_changed;
+        struct values *next; /* in its bucket */
+        uint16_t count;
+        bool changed; /* is in the list of changed ones */
+        char account[];
 };
 
-static void *tree;          /* of struct values, by account (tsearch) */
-static struct values *last; /* asked for: questions come account by account */
+enum { BUCKETS = 4096 };
+static struct values *buckets[BUCKETS]; /* by the hash of the account's name */
+static struct values *last;             /* asked for: questions come account by account */
 static struct values *changed;
 
-static int compare(const void *a, const void *b)
+/* Where the values of that account hang, or would. */
+static struct values **place_of(const char *account)
 {
-        return strcmp(((const struct values *)a)->account, ((const struct values *)b)->account);
+        struct values **place = &buckets[text_hash(account) % BUCKETS];
+
+        while (*place && strcmp((*place)->account, account) != 0)
+                place = &(*place)->next;
+        return place;
 }
 
 static struct values *values_of(const char *account)
 {
-        struct values key = { .account = (char *)(uintptr_t)account };
-
         if (last && strcmp(last->account, account) == 0)
                 return last;
-        struct values **found = tfind(&key, &tree, compare);
+        struct values *found = *place_of(account);
         if (found)
-                last = *found;
-        return found ? *found : NULL;
+                last = found;
+        return found;
 }
 
 static struct values *values_or_new(const char *account)
 {
         struct values *values = values_of(account);
+        size_t size = strlen(account) + 1;
 
         if (values)
                 return values;
-        values = new_object(struct values);
-        values->account = copy_text(account);
-        if (!tsearch(values, &tree, compare))
-                abort(); /* as new_object */
+        values = new_memory(sizeof *values + size);
+        *values = (struct values){ 0 };
+        memcpy(values->account, account, size);
+        *place_of(account) = values;
         return values;
 }
 
-static struct value_kept *find(const struct values *values, unsigned value, const char *code)
+static struct value_kept *find(const struct values *values, unsigned value)
 {
         for (size_t i = 0; values && i < values->count; i++)
-                if (values->items[i].value == value && (!code || strcmp(values->items[i].code, code) == 0))
+                if (values->items[i].value == value)
                         return &values->items[i];
         return NULL;
 }
 
-static struct value_kept *find_or_new(struct values *values, unsigned value, const char *code)
+static struct value_kept *find_or_new(struct values *values, unsigned value)
 {
-        struct value_kept *item = find(values, value, code);
+        struct value_kept *item = find(values, value);
 
         if (item)
                 return item;
-        values->items = new_resized(values->items, values->count + 1, sizeof *values->items);
+        values->items = new_resized(values->items, values->count + 1u, sizeof *values->items);
         item = &values->items[values->count++];
-        *item = (struct value_kept){ .value = value, .code = copy_text(code) };
+        *item = (struct value_kept){ .value = value };
         return item;
+}
+
+static void put_number(struct value_kept *item, int64_t number)
+{
+        if (item->is_text)
+                free(item->text);
+        item->is_text = false;
+        item->number = number;
+}
+
+static void put_text(struct value_kept *item, const char *text)
+{
+        char *copy = copy_text(text); /* before the old one goes: it may be the text */
+
+        put_number(item, 0);
+        item->is_text = true;
+        item->text = copy;
 }
 
 static void values_clear(struct values *values)
 {
-        for (size_t i = 0; i < values->count; i++) {
-                free(values->items[i].code);
-                free(values->items[i].text);
-        }
+        for (size_t i = 0; i < values->count; i++)
+                put_number(&values->items[i], 0);
         free(take(values->items));
         values->count = 0;
-}
-
-static void values_destroy(void *object)
-{
-        struct values *values = object;
-
-        values_clear(values);
-        free(values->account);
-        free(values);
 }
 
 static void note_change(struct values *values, struct value_kept *item)
@@ -173,21 +203,21 @@ enum kept kept_named(const char *name)
 
 /* ---- asking and setting ---- */
 
-static int64_t number_of(const char *account, unsigned value, const char *code)
+static int64_t number_of(const char *account, unsigned value)
 {
-        const struct value_kept *item = find(values_of(account), value, code);
+        const struct value_kept *item = find(values_of(account), value);
 
-        return item && !item->text ? item->number : 0;
+        return item && !item->is_text ? item->number : 0;
 }
 
 int64_t kept_number(const char *account, enum kept value)
 {
-        return number_of(account, value, NULL);
+        return number_of(account, value);
 }
 
 int64_t kept_fault_told(const char *account, const char *code)
 {
-        return number_of(account, FAULT_TOLD_VALUE, code);
+        return number_of(account, fault_told(code));
 }
 
 int64_t kept_clock(const char *account)
@@ -200,45 +230,42 @@ int64_t kept_clock(const char *account)
 
 const char *kept_text(const char *account, enum kept value)
 {
-        const struct value_kept *item = find(values_of(account), value, NULL);
+        const struct value_kept *item = find(values_of(account), value);
 
-        return item ? item->text : NULL;
+        return item && item->is_text ? item->text : NULL;
 }
 
-static void set_number(const char *account, unsigned value, const char *code, int64_t number)
+static void set_number(const char *account, unsigned value, int64_t number)
 {
         struct values *values = values_or_new(account);
-        struct value_kept *item = find_or_new(values, value, code);
+        struct value_kept *item = find_or_new(values, value);
 
-        free(take(item->text));
-        item->number = number;
+        put_number(item, number);
         note_change(values, item);
         store_wake();
 }
 
 void kept_set_number(const char *account, enum kept value, int64_t number)
 {
-        set_number(account, value, NULL, number);
+        set_number(account, value, number);
 }
 
 void kept_set_fault_told(const char *account, const char *code, int64_t when)
 {
-        set_number(account, FAULT_TOLD_VALUE, code, when);
+        set_number(account, fault_told(code), when);
 }
 
 void kept_add(const char *account, enum kept value, int64_t delta)
 {
-        set_number(account, value, NULL, kept_number(account, value) + delta);
+        set_number(account, value, kept_number(account, value) + delta);
 }
 
 void kept_set_text(const char *account, enum kept value, const char *text)
 {
         struct values *values = values_or_new(account);
-        struct value_kept *item = find_or_new(values, value, NULL);
-        char *copy = copy_text(text ? text : ""); /* before the old one goes: it may be the text */
+        struct value_kept *item = find_or_new(values, value);
 
-        free(item->text);
-        item->text = copy;
+        put_text(item, text ? text : "");
         note_change(values, item);
         store_wake();
 }
@@ -292,7 +319,7 @@ static void kept_write_done(struct store_write *write, const struct cause *cause
                 struct pair *pair = &kept->pairs[i];
                 /* Not on disk: the value of now, not the one of then, goes with the next commit. */
                 struct values *values = cause && !store_closing() ? values_of(pair->account) : NULL;
-                struct value_kept *item = find(values, pair->value, pair->code);
+                struct value_kept *item = find(values, pair->value);
                 if (item)
                         note_change(values, item);
                 free(pair->account);
@@ -301,6 +328,19 @@ static void kept_write_done(struct store_write *write, const struct cause *cause
         }
         free(kept->pairs);
         free(kept);
+}
+
+static struct pair pair_of(const struct values *values, const struct value_kept *item)
+{
+        unsigned value = item->value;
+
+        return (struct pair){ .account = copy_text(values->account),
+                              .code = copy_text(value < KEPT_VALUES ? NULL
+                                                                    : codes.names[value - KEPT_VALUES]),
+                              .text = item->is_text ? copy_text(item->text) : NULL,
+                              .value = value,
+                              .number = item->is_text ? 0 : item->number,
+                              .owner = owner_of(values->account) };
 }
 
 struct store_write *kept_to_write(void)
@@ -321,12 +361,7 @@ struct store_write *kept_to_write(void)
                         if ((kept->count & (kept->count - 1)) == 0)
                                 kept->pairs =
                                         new_resized(kept->pairs, 2 * kept->count + 1, sizeof *kept->pairs);
-                        kept->pairs[kept->count++] = (struct pair){ .account = copy_text(values->account),
-                                                                    .code = copy_text(item->code),
-                                                                    .text = copy_text(item->text),
-                                                                    .value = item->value,
-                                                                    .number = item->number,
-                                                                    .owner = owner_of(values->account) };
+                        kept->pairs[kept->count++] = pair_of(values, item);
                 }
         }
         return &kept->write;
@@ -346,11 +381,11 @@ void kept_forget(const char *account)
 static struct value_kept *item_for(const char *account, const char *name)
 {
         bool told = strncmp(name, FAULT_TOLD, strlen(FAULT_TOLD)) == 0;
-        unsigned value = told ? FAULT_TOLD_VALUE : kept_named(name);
+        unsigned value = told ? fault_told(name + strlen(FAULT_TOLD)) : kept_named(name);
 
         if (!told && value == KEPT_VALUES)
                 return NULL;
-        return find_or_new(values_or_new(account), value, told ? name + strlen(FAULT_TOLD) : NULL);
+        return find_or_new(values_or_new(account), value);
 }
 
 int kept_load(struct database *db, struct cause *cause)
@@ -365,16 +400,24 @@ int kept_load(struct database *db, struct cause *cause)
                 struct value_kept *item = item_for((const char *)sqlite3_column_text(rows, 0),
                                                    (const char *)sqlite3_column_text(rows, 1));
                 if (item && sqlite3_column_type(rows, 2) == SQLITE_INTEGER)
-                        item->number = sqlite3_column_int64(rows, 2);
+                        put_number(item, sqlite3_column_int64(rows, 2));
                 else if (item)
-                        item->text = copy_text((const char *)sqlite3_column_text(rows, 2));
+                        put_text(item, (const char *)sqlite3_column_text(rows, 2));
         }
         return more;
 }
 
 void kept_free(void)
 {
-        tdestroy(tree, values_destroy);
-        tree = NULL;
+        for (size_t i = 0; i < BUCKETS; i++)
+                while (buckets[i]) {
+                        struct values *values = buckets[i];
+                        buckets[i] = values->next;
+                        values_clear(values);
+                        free(values);
+                }
         last = changed = NULL;
+        while (codes.count)
+                free(codes.names[--codes.count]);
+        free(take(codes.names));
 }

@@ -11,10 +11,8 @@ static inline struct account *make(const char *name, enum account_kind kind, boo
         struct property_values values;
 
         properties_defaults(&values, kind);
-        free(values.of[PROP_NAME].text);
-        values.of[PROP_NAME].text = copy_text(name);
-        free(values.of[PROP_HOSTNAME].text);
-        values.of[PROP_HOSTNAME].text = copy_text("mail.example.net");
+        prop_put_text(&values, PROP_NAME, name);
+        prop_put_text(&values, PROP_HOSTNAME, "mail.example.net");
         values.of[PROP_ENABLED].number = enabled;
         struct account *account = account_new(&values);
         ck_assert_ptr_null(values.of[PROP_NAME].text); /* taken over */

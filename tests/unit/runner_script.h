@@ -134,8 +134,7 @@ static struct settings settings;
 
 static inline void set_text_property(enum property_id id, const char *text)
 {
-        free(account->values.of[id].text);
-        account->values.of[id].text = copy_text(text);
+        prop_put_text(&account->values, id, text);
 }
 
 static inline void set_number_property(enum property_id id, int64_t number)

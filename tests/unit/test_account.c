@@ -211,8 +211,7 @@ START_TEST(the_journals_name_for_it)
 {
         struct account *account = make("plant", KIND_INCOMING, true);
 
-        free(account->values.of[PROP_TRANSPORT].text);
-        account->values.of[PROP_TRANSPORT].text = copy_text("imap");
+        prop_put_text(&account->values, PROP_TRANSPORT, "imap");
         struct subject subject = account_subject(account);
         ck_assert_str_eq(subject.account, "plant");
         ck_assert_str_eq(subject.direction, "incoming");

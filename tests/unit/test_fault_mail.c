@@ -20,13 +20,12 @@ static void hear_line(int priority, const char *message_id, unused_arg const cha
 
 static struct account *incoming(const char *name)
 {
+        scoped(scoped_free) char *host = text_of("%s.example.net", name);
         struct property_values values;
 
         properties_defaults(&values, KIND_INCOMING);
-        free(values.of[PROP_NAME].text);
-        values.of[PROP_NAME].text = copy_text(name);
-        free(values.of[PROP_HOSTNAME].text);
-        values.of[PROP_HOSTNAME].text = text_of("%s.example.net", name);
+        prop_put_text(&values, PROP_NAME, name);
+        prop_put_text(&values, PROP_HOSTNAME, host);
         struct account *made = account_hold(account_new(&values));
         properties_done(&values);
         accounts_insert(made);

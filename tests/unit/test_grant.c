@@ -281,16 +281,13 @@ START_TEST(sources)
         struct grant_source source;
 
         properties_defaults(&values, KIND_OUTGOING);
-        free(values.of[PROP_OAUTH_PROVIDER].text);
-        values.of[PROP_OAUTH_PROVIDER].text = copy_text("microsoft");
+        prop_put_text(&values, PROP_OAUTH_PROVIDER, "microsoft");
         grant_source_of(&values, &source);
         ck_assert_str_eq(source.token_url, "https://login.microsoftonline.com/common/oauth2/v2.0/token");
         ck_assert_str_eq(source.scope, "https://outlook.office.com/SMTP.Send offline_access");
         grant_source_done(&source);
-        free(values.of[PROP_OAUTH_TENANT].text);
-        values.of[PROP_OAUTH_TENANT].text = copy_text("plant.example");
-        free(values.of[PROP_OAUTH_GRANT].text);
-        values.of[PROP_OAUTH_GRANT].text = copy_text("clientCredentials");
+        prop_put_text(&values, PROP_OAUTH_TENANT, "plant.example");
+        prop_put_text(&values, PROP_OAUTH_GRANT, "clientCredentials");
         grant_source_of(&values, &source);
         ck_assert_str_eq(source.device_url,
                          "https://login.microsoftonline.com/plant.example/oauth2/v2.0/devicecode");

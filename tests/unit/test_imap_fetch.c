@@ -519,6 +519,12 @@ START_TEST(windows_ask_for_everything_once)
                 ck_assert_int_eq(asked[2 * i + 1], 1);
         ck_assert_uint_lt(commands, 60);
         ck_assert_int_eq(play.engine->state, ENGINE_READY);
+        /* what they took is given back: of what idles for hours there are thousands */
+        ck_assert_ptr_null(imap_session_of(play.engine)->flights);
+        idle(play.engine);
+        play_send(&play);
+        ck_assert_uint_eq(imap_session_of(play.engine)->in_flight, 1);
+        ck_assert_uint_eq(imap_session_of(play.engine)->flight_room, 1);
         free(asked);
         free(entries);
         end(&play);

@@ -213,6 +213,31 @@ START_TEST(defaults_of_both_kinds)
 END_TEST
 
 /* A word of the enum is the word of the table, and there are no others. */
+/* Thousands of accounts have them. */
+START_TEST(defaults_are_in_memory_once)
+{
+        struct property_values one, other;
+        struct causes problems = { 0 };
+
+        properties_defaults(&one, KIND_INCOMING);
+        properties_copy(&other, &one);
+        prop_put_text(&other, PROP_FOLDER, "Archive");
+        ck_assert_str_eq(prop_text(&one, PROP_FOLDER), "INBOX");
+        ck_assert_str_eq(prop_text(&other, PROP_FOLDER), "Archive");
+        json_t *usual = json_string("INBOX");
+        ck_assert_int_eq(property_set(&other, &properties[PROP_FOLDER], usual, &problems), 0);
+        json_decref(usual);
+        prop_put_text(&other, PROP_DELIVER_TO, prop_text(&other, PROP_DELIVER_TO));
+        for (size_t i = 0; i < PROPERTIES_KEPT; i++)
+                ck_assert_ptr_eq(other.of[i].text, one.of[i].text);
+        prop_put_text(&other, PROP_FOLDER, NULL);
+        ck_assert_str_eq(prop_text(&other, PROP_FOLDER), "");
+        properties_done(&other);
+        ck_assert_str_eq(prop_text(&one, PROP_FOLDER), "INBOX");
+        properties_done(&one);
+}
+END_TEST
+
 START_TEST(words_are_those_of_the_table)
 {
         static const struct {
@@ -636,6 +661,7 @@ int main(void)
         tcase_add_test(tc, a_name_of_others_stands_once);
         tcase_add_test(tc, received_mail_is_kept);
         tcase_add_test(tc, defaults_of_both_kinds);
+        tcase_add_test(tc, defaults_are_in_memory_once);
         tcase_add_test(tc, words_are_those_of_the_table);
         tcase_add_test(tc, what_a_port_means);
         tcase_add_loop_test(tc, values_are_taken_or_refused, 0, (int)count_of(values_in));

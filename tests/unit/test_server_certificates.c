@@ -47,8 +47,7 @@ static void hear_line(int priority, const char *message_id, const char *text)
 
 static void set_text(struct property_values *values, enum property_id id, const char *text)
 {
-        free(values->of[id].text);
-        values->of[id].text = copy_text(text);
+        prop_put_text(values, id, text);
 }
 
 static void use(const char *name, const char *host, uint16_t port)

@@ -223,8 +223,7 @@ START_TEST(the_audit_finds_what_is_weak)
         struct account *box = there_is("box", KIND_OUTGOING);
         box->values.of[PROP_USE_SSL].number = 1;
         box->values.of[PROP_USE_STARTTLS].number = 0;
-        free(box->values.of[PROP_ACCOUNT].text);
-        box->values.of[PROP_ACCOUNT].text = copy_text("ann");
+        prop_put_text(&box->values, PROP_ACCOUNT, "ann");
         check_audit("tls", "ok");
         check_audit("login", "ok");
         check_audit("secret", "ok");
@@ -260,9 +259,9 @@ START_TEST(the_audit_judges_what_was_seen)
 {
         struct account *box = there_is("box", KIND_OUTGOING);
 
-        box->has_tls = true;
-        box->tls.not_after = NOON + seen[_i].days * 86400;
-        box->tls.verified_by = seen[_i].by;
+        box->tls = new_object(struct channel_info);
+        box->tls->not_after = NOON + seen[_i].days * 86400;
+        box->tls->verified_by = seen[_i].by;
         check_audit("identity", seen[_i].identity);
         check_audit("expiry", seen[_i].expiry);
 }
@@ -335,10 +334,9 @@ START_TEST(metrics_are_well_formed)
         struct account *out = there_is("out", KIND_OUTGOING);
 
         (void)there_is("in", KIND_INCOMING);
-        out->has_tls = true;
+        out->tls = new_object(struct channel_info);
         out->handshake_ms = 1500;
-        free(out->values.of[PROP_HEARTBEAT].text);
-        out->values.of[PROP_HEARTBEAT].text = copy_text("alarm@example.com");
+        prop_put_text(&out->values, PROP_HEARTBEAT, "alarm@example.com");
         submission_counts.sockets = 1;
         scoped(scoped_free) char *text = metrics_text();
         submission_counts.sockets = 0;
