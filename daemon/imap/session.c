@@ -66,10 +66,10 @@ static int capability_heard(struct engine *engine, const void *reply)
         struct imap_session *session = imap_session_of(engine);
         const struct imap_reply *said = reply;
 
-        if (said->status != IMAP_OK)
+        if (said->status != IMAP_OK && said->status != IMAP_REFUSED_AS_BAD)
                 return imap_refused(session, said, CAUSE_PROTOCOL, "to list its capabilities");
-        if (!session->capabilities_fresh)
-                return engine_fail(engine, CAUSE_PROTOCOL, "the server did not list its capabilities");
+        if (!session->capabilities_fresh) /* it has none to tell of: what every server can do is left */
+                free(take(session->capabilities));
         return capabilities_known(session);
 }
 
