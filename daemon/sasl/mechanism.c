@@ -151,14 +151,23 @@ static const char *not_in_clear(const char *name, struct cause *cause)
         return NULL;
 }
 
+static bool has_shown_password(const struct sasl_ways *ways)
+{
+        for (unsigned i = 0; i < SASL_MECHANISMS; i++)
+                if ((ways->tried & 1u << i) && (sasl_mechanisms[i].flags & SASL_PLAINTEXT))
+                        return true;
+        return false;
+}
+
 /* After a first try: what shows the password goes inside TLS only, and never to a server that has proven by
- * SCRAM that it needs no password shown. */
+ * SCRAM that it needs no password shown. Where the first try has shown it already, nothing is weaker. */
 static bool may_go_weaker(const struct signin *signin, const struct engine_channel *channel,
                           const struct sasl_ways *ways)
 {
         bool scram_before = signin->proven && strncmp(signin->proven, "SCRAM-", 6) == 0;
 
-        return !ways || !ways->tried || (channel->tls && !(scram_before && sasl_is_automatic(signin)));
+        return !ways || !ways->tried || has_shown_password(ways) ||
+               (channel->tls && !(scram_before && sasl_is_automatic(signin)));
 }
 
 static bool is_wanted(const struct sasl_mechanism *mechanism, const struct signin *signin)

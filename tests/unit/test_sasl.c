@@ -249,6 +249,27 @@ START_TEST(test_ways)
 }
 END_TEST
 
+/* Without TLS, where that is allowed: what the first try has shown may be shown again; what it has not is
+ * not. */
+START_TEST(test_ways_in_clear)
+{
+        struct signin signin = signin_by("auto");
+        struct sasl_ways ways = { 0 };
+        struct sasl_refusal refusal = { SAID_REFUSED, true, true };
+        struct cause cause = { 0 };
+
+        signin.allow_plaintext = true;
+        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "PLAIN LOGIN", &ways, &cause), "PLAIN");
+        ck_assert_int_eq(sasl_refused(&ways, &signin, "PLAIN", &refusal), SASL_NEXT);
+        ck_assert_str_eq(sasl_choose(&signin, &in_clear, "PLAIN LOGIN", &ways, &cause), "LOGIN");
+        ck_assert_int_eq(sasl_may_login_plainly(&signin, &in_clear, &ways, &cause), 0);
+        ways = (struct sasl_ways){ 0 };
+        ck_assert_int_eq(sasl_refused(&ways, &signin, "CRAM-MD5", &refusal), SASL_NEXT);
+        ck_assert_ptr_null(sasl_choose(&signin, &in_clear, "CRAM-MD5 PLAIN LOGIN", &ways, &cause));
+        ck_assert_int_ne(sasl_may_login_plainly(&signin, &in_clear, &ways, &cause), 0);
+}
+END_TEST
+
 /* A server that refuses whatever comes is not asked for ever. */
 START_TEST(test_ways_end)
 {
@@ -731,6 +752,7 @@ int main(void)
         tcase_add_test(tc, test_choice_by_memory);
         tcase_add_test(tc, test_words_of_no_mechanism);
         tcase_add_loop_test(tc, test_ways, 0, (int)count_of(ways_tried));
+        tcase_add_test(tc, test_ways_in_clear);
         tcase_add_test(tc, test_ways_end);
         tcase_add_test(tc, test_remedy_of_a_refusal);
         tcase_add_test(tc, test_login_prompts);
