@@ -12,6 +12,12 @@
 
 enum { MECHANISM_NAME = 20 }; /* RFC 4422 section 3.1 */
 
+/* RFC 5321 has blanks only; some servers line their words up. */
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t';
+}
+
 static bool mechanism_char(char c)
 {
         return isalnum((unsigned char)c) || c == '-' || c == '_';
@@ -26,7 +32,7 @@ static void take_auth(struct smtp_capabilities *can, const char *words, size_t l
                 size_t word = 0;
                 while (at + word < len && mechanism_char(words[at + word]))
                         word++;
-                bool whole = at + word == len || words[at + word] == ' ';
+                bool whole = at + word == len || is_blank(words[at + word]);
                 if (word && word <= MECHANISM_NAME && whole && used + word + 2 <= sizeof can->auth) {
                         if (used)
                                 can->auth[used++] = ' ';
@@ -34,9 +40,9 @@ static void take_auth(struct smtp_capabilities *can, const char *words, size_t l
                                 can->auth[used++] = (char)toupper((unsigned char)words[at + i]);
                         can->auth[used] = '\0';
                 }
-                while (at < len && words[at] != ' ')
+                while (at < len && !is_blank(words[at]))
                         at++;
-                while (at < len && words[at] == ' ')
+                while (at < len && is_blank(words[at]))
                         at++;
         }
 }
@@ -76,7 +82,7 @@ static void take_line(struct smtp_capabilities *can, const char *line, size_t le
         size_t word = 0;
 
         /* "AUTH=LOGIN" is an old form of some servers. */
-        while (word < len && line[word] != ' ' && line[word] != '=')
+        while (word < len && !is_blank(line[word]) && line[word] != '=')
                 word++;
         size_t rest = word < len ? word + 1 : len;
         for (size_t i = 0; i < count_of(keywords); i++) {
