@@ -215,6 +215,20 @@ int db_number(struct database *db, struct cause *cause, int64_t *out, int64_t fa
         return 0;
 }
 
+int db_insert(struct database *db, struct cause *cause, const char *one, const char *many,
+              const struct value *values, size_t columns, size_t count, size_t *written)
+{
+        *written = 0;
+        for (size_t at = 0, rows; at < count; at += rows) {
+                bool is_many = count - at >= DB_MANY;
+                rows = is_many ? DB_MANY : 1;
+                if (db_run(db, cause, is_many ? many : one, &values[at * columns], rows * columns) < 0)
+                        return -1;
+                *written += (size_t)db_changes(db);
+        }
+        return 0;
+}
+
 int64_t db_changes(const struct database *db)
 {
         return sqlite3_changes64(db->handle);

@@ -100,6 +100,14 @@ void db_end(sqlite3_stmt **rows);
 /* One number from the first row; `fallback` when there is no row or it is NULL. */
 int db_number(struct database *db, struct cause *cause, int64_t *out, int64_t fallback, const char *sql,
               const struct value *values, size_t count) must_use;
+/* Writes `count` new rows, whose values lie one behind the other, and tells how many were written (fewer with
+ * OR IGNORE). `many` is `one` with DB_MANY rows: to begin and to end a statement costs SQLite as much as a
+ * row does. */
+enum { DB_MANY = 16 };
+#define DB_MANY_OF(row) DB_FOUR_OF(row) ", " DB_FOUR_OF(row) ", " DB_FOUR_OF(row) ", " DB_FOUR_OF(row)
+#define DB_FOUR_OF(row) row ", " row ", " row ", " row
+int db_insert(struct database *db, struct cause *cause, const char *one, const char *many,
+              const struct value *values, size_t columns, size_t count, size_t *written) must_use;
 /* Rows changed by the last statement; the rowid of the last insert. */
 int64_t db_changes(const struct database *db);
 int64_t db_last_id(const struct database *db);

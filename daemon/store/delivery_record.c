@@ -117,31 +117,51 @@ void delivery_give_up(struct delivery *delivery, const struct cause *cause)
 
 /* ---- record ---- */
 
-static int record_item(const struct delivery *delivery, const struct item *item, struct database *db,
-                       struct cause *cause)
+static struct fetched_message message_of(const struct delivery *delivery, const struct item *item)
 {
-        struct fetched_key key = delivery_key(delivery, item);
-        struct fetched_message message = { .generation = item->generation,
-                                           .told = !delivery->tell_server || item->entry.left ||
-                                                   item->entry.odd,
-                                           .how = item->known       ? SEEN_KNOWN
-                                                  : item->handed_on ? SEEN_HANDED_ON
-                                                                    : SEEN_PLACED,
-                                           .received = item->received,
-                                           .file = delivery_item_file(item),
-                                           .line_ends = item->line_ends,
-                                           .box = item->box,
-                                           .size = item->size,
-                                           .left_size = item->entry.left ? item->entry.size : 0,
-                                           .digest = item->digest,
-                                           .from = item->summary.from,
-                                           .subject = item->summary.subject,
-                                           .date = item->summary.date,
-                                           .message_id = item->summary.message_id };
+        return (struct fetched_message){
+                .generation = item->generation,
+                .told = !delivery->tell_server || item->entry.left || item->entry.odd,
+                .how = item->known       ? SEEN_KNOWN
+                       : item->handed_on ? SEEN_HANDED_ON
+                                         : SEEN_PLACED,
+                .received = item->received,
+                .file = delivery_item_file(item),
+                .line_ends = item->line_ends,
+                .box = item->box,
+                .size = item->size,
+                .left_size = item->entry.left ? item->entry.size : 0,
+                .digest = item->digest,
+                .from = item->summary.from,
+                .subject = item->summary.subject,
+                .date = item->summary.date,
+                .message_id = item->summary.message_id,
+        };
+}
 
-        if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
+static int record_items(const struct delivery *delivery, struct database *db, struct cause *cause)
+{
+        struct fetched_record records[DB_MANY];
+        size_t count = 0;
+        int64_t place;
+
+        if (fetched_make_place(db, delivery->account, delivery->folder, &place, cause) < 0)
                 return -1;
-        return item->recorded ? 0 : fetched_record(db, &key, &message, cause);
+        for (size_t i = delivery->recorded; i < delivery->recording; i++) {
+                const struct item *item = &delivery->arrival.items[i];
+                struct fetched_key key = delivery_key(delivery, item);
+                if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
+                        return -1;
+                if (item->recorded)
+                        continue;
+                records[count++] = (struct fetched_record){ key, message_of(delivery, item) };
+                if (count < DB_MANY)
+                        continue;
+                if (fetched_record(db, place, records, count, cause) < 0)
+                        return -1;
+                count = 0;
+        }
+        return fetched_record(db, place, records, count, cause);
 }
 
 /* What named subscribers are told, in the same commit: no message without its event, no event without its
@@ -179,13 +199,8 @@ static int record_work(struct store_write *write, struct database *db, struct ca
         scoped(subscriber_wanting_free) struct wanting wanting = { 0 };
 
         if (delivery->recording > delivery->recorded &&
-            fetched_make_place(db, delivery->account, delivery->folder, cause) < 0)
-                return -1;
-        for (size_t i = delivery->recorded; i < delivery->recording; i++)
-                if (record_item(delivery, &arrival->items[i], db, cause) < 0)
-                        return -1;
-        if (delivery->recording > delivery->recorded &&
-            (subscriber_wanting_find(db, delivery->account, &wanting, cause) < 0 ||
+            (record_items(delivery, db, cause) < 0 ||
+             subscriber_wanting_find(db, delivery->account, &wanting, cause) < 0 ||
              offer_all(delivery, db, &wanting, cause) < 0))
                 return -1;
         if (delivery->cursor_uid == 0 || delivery->recording < arrival->count)

@@ -14,9 +14,11 @@
 
 enum { DIGEST_KEPT = 16 }; /* bytes: nobody who does not make both messages finds two that agree in so many */
 
-#define SEEN_ROW \
-        "(place, uidvalidity, uid, uidl, generation, told, inbox, size, digest, left_size) VALUES" \
-        " ((SELECT number FROM place WHERE account = ? AND folder = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define SEEN_INTO \
+        " INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, size, digest, left_size) " \
+        "VALUES "
+#define SEEN_ROW "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+enum { SEEN_COLUMNS = 10 };
 
 #define FILE_OF "(SELECT file FROM inbox WHERE seq = seen.inbox)"
 
@@ -97,64 +99,105 @@ int fetched_find_digest(struct database *db, const struct fetched_key *key, cons
         return more;
 }
 
-/* The number of its row in inbox, as seen.inbox has it. */
-static int inbox_number(struct database *db, const struct fetched_key *key,
-                        const struct fetched_message *message, struct value *number, struct cause *cause)
+static struct inbox_row inbox_row_of(const struct fetched_record *record)
 {
-        int64_t seq = 0;
-        struct inbox_row row = { .file = (char *)(uintptr_t)message->file,
-                                 .in_new = true,
-                                 .received = message->received,
-                                 .size = (int64_t)message->size,
-                                 .folder = (char *)(uintptr_t)key->folder,
-                                 .uid = key->uid,
-                                 .line_ends = message->line_ends,
-                                 .box = (char *)(uintptr_t)message->box,
-                                 .from = (char *)(uintptr_t)message->from,
-                                 .subject = (char *)(uintptr_t)message->subject,
-                                 .date = (char *)(uintptr_t)message->date,
-                                 .message_id = (char *)(uintptr_t)message->message_id };
+        const struct fetched_message *message = &record->message;
 
-        *number = v_null();
-        if (message->how == SEEN_NOTHING)
-                return 0;
-        if (message->how == SEEN_KNOWN && message->file &&
-            inbox_row_number(db, key->account, message->file, &seq, cause) < 0)
+        return (struct inbox_row){ .file = (char *)(uintptr_t)message->file,
+                                   .in_new = true,
+                                   .received = message->received,
+                                   .size = (int64_t)message->size,
+                                   .folder = (char *)(uintptr_t)record->key.folder,
+                                   .uid = record->key.uid,
+                                   .line_ends = message->line_ends,
+                                   .box = (char *)(uintptr_t)message->box,
+                                   .from = (char *)(uintptr_t)message->from,
+                                   .subject = (char *)(uintptr_t)message->subject,
+                                   .date = (char *)(uintptr_t)message->date,
+                                   .message_id = (char *)(uintptr_t)message->message_id };
+}
+
+/* Rows in inbox of those that were placed; numbers[] as seen.inbox has them. */
+static int inbox_numbers(struct database *db, const struct fetched_record *records, size_t count,
+                         struct value numbers[DB_MANY], struct cause *cause)
+{
+        struct inbox_row rows[DB_MANY];
+        int64_t seqs[DB_MANY], seq;
+        size_t placed = 0;
+
+        for (size_t i = 0; i < count; i++)
+                if (records[i].message.how == SEEN_PLACED)
+                        rows[placed++] = inbox_row_of(&records[i]);
+        if (placed && inbox_rows_put(db, records[0].key.account, rows, placed, seqs, cause) < 0)
                 return -1;
-        if (message->how == SEEN_PLACED && inbox_row_put(db, key->account, &row, &seq, cause) < 0)
-                return -1;
-        *number = v_int(seq);
+        placed = 0;
+        for (size_t i = 0; i < count; i++) {
+                const struct fetched_message *message = &records[i].message;
+                seq = message->how == SEEN_PLACED ? seqs[placed++] : 0;
+                if (message->how == SEEN_KNOWN && message->file &&
+                    inbox_row_number(db, records[i].key.account, message->file, &seq, cause) < 0)
+                        return -1;
+                numbers[i] = message->how == SEEN_NOTHING ? v_null() : v_int(seq);
+        }
         return 0;
 }
 
-int fetched_make_place(struct database *db, const char *account, const char *folder, struct cause *cause)
+int fetched_make_place(struct database *db, const char *account, const char *folder, int64_t *place,
+                       struct cause *cause)
 {
-        return db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
-                      VALUES(v_text(account), v_text(folder)));
+        if (db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
+                   VALUES(v_text(account), v_text(folder))) < 0)
+                return -1;
+        return db_number(db, cause, place, 0, "SELECT number FROM place WHERE account = ? AND folder = ?",
+                         VALUES(v_text(account), v_text(folder)));
 }
 
 /* To replace a row SQLite must be able to undo that by itself, and copies each page that it changes: for the
  * few that are there already. */
-static const char put_new[] = "INSERT OR IGNORE INTO seen " SEEN_ROW,
-                  put_over[] = "INSERT OR REPLACE INTO seen " SEEN_ROW;
+static int record_some(struct database *db, int64_t place, const struct fetched_record *records, size_t count,
+                       struct cause *cause)
+{
+        struct value numbers[DB_MANY], values[DB_MANY * SEEN_COLUMNS];
+        size_t written;
 
-int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
+        if (inbox_numbers(db, records, count, numbers, cause) < 0)
+                return -1;
+        for (size_t i = 0; i < count; i++) {
+                const struct fetched_message *message = &records[i].message;
+                const struct value row[SEEN_COLUMNS] = { v_int(place),
+                                                         v_int((int64_t)records[i].key.uidvalidity),
+                                                         v_int(records[i].key.uid),
+                                                         v_text(records[i].key.uidl),
+                                                         v_int(message->generation),
+                                                         v_int(message->told),
+                                                         numbers[i],
+                                                         v_int((int64_t)message->size),
+                                                         message->digest
+                                                                 ? v_bytes(message->digest, DIGEST_KEPT)
+                                                                 : v_null(),
+                                                         v_int((int64_t)message->left_size) };
+                memcpy(&values[i * SEEN_COLUMNS], row, sizeof row);
+        }
+        if (db_insert(db, cause, "INSERT OR IGNORE" SEEN_INTO SEEN_ROW,
+                      "INSERT OR IGNORE" SEEN_INTO DB_MANY_OF(SEEN_ROW), values, SEEN_COLUMNS, count,
+                      &written) < 0)
+                return -1;
+        for (size_t i = 0; i < count && written < count; i++)
+                if (db_run(db, cause, "INSERT OR REPLACE" SEEN_INTO SEEN_ROW, &values[i * SEEN_COLUMNS],
+                           SEEN_COLUMNS) < 0)
+                        return -1;
+        return 0;
+}
+
+int fetched_record(struct database *db, int64_t place, const struct fetched_record *records, size_t count,
                    struct cause *cause)
 {
-        struct value inbox;
-
-        if (inbox_number(db, key, message, &inbox, cause) < 0)
-                return -1;
-        const struct value row[] = { SEEN_KEY_VALUES(key),
-                                     v_int(message->generation),
-                                     v_int(message->told),
-                                     inbox,
-                                     v_int((int64_t)message->size),
-                                     message->digest ? v_bytes(message->digest, DIGEST_KEPT) : v_null(),
-                                     v_int((int64_t)message->left_size) };
-        if (db_run(db, cause, put_new, row, count_of(row)) < 0)
-                return -1;
-        return db_changes(db) ? 0 : db_run(db, cause, put_over, row, count_of(row));
+        for (size_t at = 0, some; at < count; at += some) {
+                some = count - at < DB_MANY ? count - at : DB_MANY;
+                if (record_some(db, place, &records[at], some, cause) < 0)
+                        return -1;
+        }
+        return 0;
 }
 
 int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,

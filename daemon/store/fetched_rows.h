@@ -66,10 +66,15 @@ struct fetched_message {
         const uint8_t *digest; /* 32 bytes or NULL */
         const char *from, *subject, *date, *message_id;
 };
-/* Before the first fetched_record() of a folder in a transaction. */
-int fetched_make_place(struct database *db, const char *account, const char *folder, struct cause *cause)
-        must_use;
-int fetched_record(struct database *db, const struct fetched_key *key, const struct fetched_message *message,
+struct fetched_record {
+        struct fetched_key key;
+        struct fetched_message message;
+};
+/* The number of a folder, for fetched_record(): within one transaction. */
+int fetched_make_place(struct database *db, const char *account, const char *folder, int64_t *place,
+                       struct cause *cause) must_use;
+/* Of one folder of one account, in their order; DB_MANY of them cost the least. */
+int fetched_record(struct database *db, int64_t place, const struct fetched_record *records, size_t count,
                    struct cause *cause) must_use;
 /* Sets the cursor; within one UIDVALIDITY it never goes back. */
 int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,

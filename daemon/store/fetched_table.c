@@ -296,8 +296,11 @@ void fetched_uidls(const char *account, const struct mailbox_entry *entries, siz
 static int skip_work(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct fetched *fetched = container_of(write, struct fetched, write);
+        struct fetched_record nothing[DB_MANY];
+        size_t count = 0;
+        int64_t place = 0;
 
-        if (fetched->count && fetched_make_place(db, fetched->account, "", cause) < 0)
+        if (fetched->count && fetched_make_place(db, fetched->account, "", &place, cause) < 0)
                 return -1;
         for (size_t i = 0; i < fetched->count; i++) {
                 struct fetched_key key = fetched_key_of(fetched->account, "", 0, &fetched->entries[i]);
@@ -305,13 +308,20 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 if (fetched_find(db, &key, &row, cause) < 0)
                         return -1;
                 free(row.file);
-                struct fetched_message nothing = { .generation = row.generation,
-                                                   .told = true,
-                                                   .how = SEEN_NOTHING,
-                                                   .size = fetched->entries[i].size };
-                if (!row.known && fetched_record(db, &key, &nothing, cause) < 0)
+                nothing[count] = (struct fetched_record){ key,
+                                                          { .generation = row.generation,
+                                                            .told = true,
+                                                            .how = SEEN_NOTHING,
+                                                            .size = fetched->entries[i].size } };
+                count += !row.known;
+                if (count < DB_MANY)
+                        continue;
+                if (fetched_record(db, place, nothing, count, cause) < 0)
                         return -1;
+                count = 0;
         }
+        if (fetched_record(db, place, nothing, count, cause) < 0)
+                return -1;
         return fetched->more ? 0 : fetched_move_cursor(db, fetched->account, "", 0, 0, cause);
 }
 

@@ -47,57 +47,118 @@ int inbox_row_number(struct database *db, const char *account, const char *file,
         return number_of(db, account, file, inbox_id(file), seq, cause);
 }
 
-/* Its number in *seq. */
-static int insert(struct database *db, const char *account, const struct inbox_row *row, int64_t id,
-                  int64_t *seq, struct cause *cause)
-{
-        int result = db_run(
-                db, cause,
-                "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, "
-                "subject,"
-                " date, message_id, line_ends, box) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                VALUES(v_text(account), v_int(id), v_text(row->file), v_text(row->suffix ? row->suffix : ""),
-                       v_int(row->in_new), v_int(row->received), v_int(row->size),
-                       v_text(row->folder ? row->folder : ""), v_int(row->uid), v_text(row->from),
-                       v_text(row->subject), v_text(row->date), v_text(row->message_id),
-                       v_int(row->line_ends), v_text(row->box ? row->box : "")));
+/* ---- new ones ---- */
 
-        if (result < 0)
-                return -1;
-        *seq = db_last_id(db);
-        return db_run(
-                db, cause,
-                "INSERT INTO box VALUES (?, 1) ON CONFLICT (account) DO UPDATE SET messages = messages + 1",
-                VALUES(v_text(account)));
+#define FRESH_INTO \
+        "INSERT INTO inbox (account, id, file, suffix, in_new, received, size, folder, uid, sender, " \
+        "subject," \
+        " date, message_id, line_ends, box) VALUES "
+#define FRESH_ROW "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+enum { FRESH_COLUMNS = 15 };
+
+/* Gathered, until they are as many as one statement writes. */
+struct fresh {
+        const char *account;
+        size_t count;
+        int64_t ids[DB_MANY], *seqs[DB_MANY]; /* where their numbers go */
+        struct value values[DB_MANY * FRESH_COLUMNS];
+};
+
+static bool fresh_has(const struct fresh *fresh, int64_t id)
+{
+        for (size_t i = 0; i < fresh->count; i++)
+                if (fresh->ids[i] == id)
+                        return true;
+        return false;
 }
 
-int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
-                  struct cause *cause)
+static void fresh_add(struct fresh *fresh, const struct inbox_row *row, int64_t id, int64_t *seq)
 {
-        int64_t id = inbox_id(row->file);
+        const struct value values[FRESH_COLUMNS] = { v_text(fresh->account),
+                                                     v_int(id),
+                                                     v_text(row->file),
+                                                     v_text(row->suffix ? row->suffix : ""),
+                                                     v_int(row->in_new),
+                                                     v_int(row->received),
+                                                     v_int(row->size),
+                                                     v_text(row->folder ? row->folder : ""),
+                                                     v_int(row->uid),
+                                                     v_text(row->from),
+                                                     v_text(row->subject),
+                                                     v_text(row->date),
+                                                     v_text(row->message_id),
+                                                     v_int(row->line_ends),
+                                                     v_text(row->box ? row->box : "") };
 
-        if (number_of(db, account, row->file, id, seq, cause) < 0)
+        memcpy(&fresh->values[fresh->count * FRESH_COLUMNS], values, sizeof values);
+        fresh->ids[fresh->count] = id;
+        fresh->seqs[fresh->count++] = seq;
+}
+
+/* AUTOINCREMENT: each has the number that follows that of the one before it. */
+static int fresh_write(struct database *db, struct fresh *fresh, struct cause *cause)
+{
+        size_t count = fresh->count, written;
+
+        fresh->count = 0;
+        if (!count)
+                return 0;
+        if (db_insert(db, cause, FRESH_INTO FRESH_ROW, FRESH_INTO DB_MANY_OF(FRESH_ROW), fresh->values,
+                      FRESH_COLUMNS, count, &written) < 0)
                 return -1;
-        if (*seq)
-                return db_run(db, cause,
-                              "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, "
-                              "subject = ?,"
-                              " date = ?, message_id = ?, line_ends = ?, box = ? WHERE seq = ?",
-                              VALUES(v_int(row->received), v_int(row->size), v_text(row->folder),
-                                     v_int(row->uid), v_text(row->from), v_text(row->subject),
-                                     v_text(row->date), v_text(row->message_id), v_int(row->line_ends),
-                                     v_text(row->box ? row->box : ""), v_int(*seq)));
-        return insert(db, account, row, id, seq, cause);
+        int64_t last = db_last_id(db);
+        for (size_t i = 0; i < count; i++)
+                *fresh->seqs[i] = last - (int64_t)(count - 1 - i);
+        return db_run(db, cause,
+                      "INSERT INTO box VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET"
+                      " messages = messages + excluded.messages",
+                      VALUES(v_text(fresh->account), v_int((int64_t)count)));
+}
+
+static int update(struct database *db, const struct inbox_row *row, int64_t seq, struct cause *cause)
+{
+        return db_run(db, cause,
+                      "UPDATE inbox SET received = ?, size = ?, folder = ?, uid = ?, sender = ?, subject = ?,"
+                      " date = ?, message_id = ?, line_ends = ?, box = ? WHERE seq = ?",
+                      VALUES(v_int(row->received), v_int(row->size), v_text(row->folder), v_int(row->uid),
+                             v_text(row->from), v_text(row->subject), v_text(row->date),
+                             v_text(row->message_id), v_int(row->line_ends), v_text(row->box ? row->box : ""),
+                             v_int(seq)));
+}
+
+/* What is gathered may be of the same file, so it is written before its row is looked for. */
+int inbox_rows_put(struct database *db, const char *account, const struct inbox_row *rows, size_t count,
+                   int64_t *seqs, struct cause *cause)
+{
+        struct fresh fresh = { .account = account, .count = 0 };
+
+        for (size_t i = 0; i < count; i++) {
+                int64_t id = inbox_id(rows[i].file);
+                if ((fresh.count == DB_MANY || fresh_has(&fresh, id)) && fresh_write(db, &fresh, cause) < 0)
+                        return -1;
+                if (number_of(db, account, rows[i].file, id, &seqs[i], cause) < 0)
+                        return -1;
+                if (!seqs[i])
+                        fresh_add(&fresh, &rows[i], id, &seqs[i]);
+                else if (update(db, &rows[i], seqs[i], cause) < 0)
+                        return -1;
+        }
+        return fresh_write(db, &fresh, cause);
 }
 
 int inbox_row_add(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
 {
+        struct fresh fresh = { .account = account, .count = 0 };
         int64_t id = inbox_id(row->file), seq;
 
         if (number_of(db, account, row->file, id, &seq, cause) < 0)
                 return -1;
-        return seq ? 0 : insert(db, account, row, id, &seq, cause);
+        if (!seq)
+                fresh_add(&fresh, row, id, &seq);
+        return fresh_write(db, &fresh, cause);
 }
+
+/* ---- those that are there ---- */
 
 int inbox_row_move(struct database *db, const struct inbox_row *row, struct cause *cause)
 {

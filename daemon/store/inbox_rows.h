@@ -25,9 +25,10 @@ void inbox_row_done(struct inbox_row *row);
 /* The number of a file's row; 0: there is none. */
 int inbox_row_number(struct database *db, const char *account, const char *file, int64_t *seq,
                      struct cause *cause) must_use;
-/* A file that was delivered; where a scan has found it already, its row gets what is known of the message. */
-int inbox_row_put(struct database *db, const char *account, const struct inbox_row *row, int64_t *seq,
-                  struct cause *cause) must_use;
+/* Files that were delivered, and the numbers of their rows; where a scan has found one already, its row gets
+ * what is known of the message. */
+int inbox_rows_put(struct database *db, const char *account, const struct inbox_row *rows, size_t count,
+                   int64_t *seqs, struct cause *cause) must_use;
 /* A file that a scan has found; nothing where it has a row. */
 int inbox_row_add(struct database *db, const char *account, const struct inbox_row *row, struct cause *cause)
         must_use;

@@ -311,14 +311,15 @@ START_TEST(told_ranges)
         const uint8_t digest[32] = { 1 };
         struct fetched_message message = { .how = SEEN_HANDED_ON, .received = 1, .digest = digest };
         struct answer answer = { 0 };
+        int64_t place;
 
         reclose();
         struct database *db = open_beside();
-        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", &place, NULL), 0);
         for (uint32_t uid = 1; uid <= 6; uid++) {
                 struct mailbox_entry entry = { .uid = uid };
-                struct fetched_key key = fetched_key_of("in", "INBOX", 7, &entry);
-                ck_assert_int_eq(fetched_record(db, &key, &message, NULL), 0);
+                struct fetched_record record = { fetched_key_of("in", "INBOX", 7, &entry), message };
+                ck_assert_int_eq(fetched_record(db, place, &record, 1, NULL), 0);
         }
         database_close(db);
         reopen();
@@ -329,6 +330,49 @@ START_TEST(told_ranges)
         ck_assert_uint_eq(cursor.count, 2);
         ck_assert_uint_eq(cursor.untold[0].uid, 3);
         ck_assert_uint_eq(cursor.untold[1].uid, 6);
+}
+END_TEST
+
+/* More than one statement takes, of which a scan has found one, one is told twice and one repeats another. */
+START_TEST(rows_together)
+{
+        enum { COUNT = 2 * DB_MANY + 3, SCANNED = 5, TWICE = 19, REPEATS = 30 };
+        const uint8_t digest[32] = { 1 };
+        struct mailbox_entry entries[COUNT];
+        struct fetched_record records[COUNT];
+        char files[COUNT][8];
+        struct inbox_row scanned = { .file = files[SCANNED] };
+        int64_t place, count;
+
+        reclose();
+        struct database *db = open_beside();
+        for (uint32_t i = 0; i < COUNT; i++) {
+                entries[i] = (struct mailbox_entry){ .uid = i == TWICE + 1 ? i : i + 1 };
+                (void)snprintf(files[i], sizeof files[i], "U%u", entries[i].uid);
+                records[i] = (struct fetched_record){
+                        fetched_key_of("in", "INBOX", 7, &entries[i]),
+                        { .how = SEEN_PLACED, .file = files[i], .box = "", .digest = digest }
+                };
+        }
+        records[REPEATS].message.how = SEEN_KNOWN;
+        records[REPEATS].message.file = files[REPEATS - 1];
+        ck_assert_int_eq(inbox_row_add(db, "in", &scanned, NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", &place, NULL), 0);
+        ck_assert_int_eq(fetched_record(db, place, records, COUNT, NULL), 0);
+        for (size_t i = 0; i < COUNT; i++) {
+                struct fetched_row row;
+                ck_assert_int_eq(fetched_find(db, &records[i].key, &row, NULL), 0);
+                ck_assert(row.known);
+                ck_assert_str_eq(row.file, records[i].message.file);
+                free(row.file);
+        }
+        ck_assert_int_eq(inbox_row_count(db, "in", &count, NULL), 0);
+        ck_assert_int_eq(count, COUNT - 2);
+        ck_assert_int_eq(db_number(db, NULL, &count, 0, "SELECT count(*) FROM inbox", NULL, 0), 0);
+        ck_assert_int_eq(count, COUNT - 2);
+        ck_assert_int_eq(db_number(db, NULL, &count, 0, "SELECT count(*) FROM seen", NULL, 0), 0);
+        ck_assert_int_eq(count, COUNT - 1);
+        database_close(db);
 }
 END_TEST
 
@@ -343,15 +387,16 @@ START_TEST(rows)
                 .how = SEEN_PLACED, .received = 1, .file = "U1", .digest = digest
         };
         struct fetched_row row;
+        int64_t inbox, place;
         char *file;
 
         reclose();
         struct database *db = open_beside();
         ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(!row.known);
-        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", NULL), 0);
-        ck_assert_int_eq(fetched_make_place(db, "in", "", NULL), 0);
-        ck_assert_int_eq(fetched_record(db, &key, &message, NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", &inbox, NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "", &place, NULL), 0);
+        ck_assert_int_eq(fetched_record(db, inbox, &(struct fetched_record){ key, message }, 1, NULL), 0);
         ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
         ck_assert(row.known && !row.told);
         ck_assert_str_eq(row.file, "U1");
@@ -366,7 +411,7 @@ START_TEST(rows)
         free(file);
         /* A UIDL that went and comes again is another message: the next generation. */
         ck_assert_uint_eq(letter.uid, 0);
-        ck_assert_int_eq(fetched_record(db, &letter, &message, NULL), 0);
+        ck_assert_int_eq(fetched_record(db, place, &(struct fetched_record){ letter, message }, 1, NULL), 0);
         ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = 1 WHERE uidl = ?", VALUES(v_text("abc"))),
                          0);
         ck_assert_int_eq(fetched_find(db, &letter, &row, NULL), 0);
@@ -560,6 +605,7 @@ int main(void)
         tcase_add_test(tests, a_set_of_uidls);
         tcase_add_test(tests, many_uidls_go_at_once);
         tcase_add_test(tests, rows);
+        tcase_add_test(tests, rows_together);
         tcase_add_test(tests, told_ranges);
         tcase_add_test(tests, names_on_disk_stay);
         tcase_add_test(tests, kept_values_last);
