@@ -131,6 +131,19 @@ static void ask_which_are_known(struct fetching *fetching)
                       fetching_most(fetching), uidls_known, fetching);
 }
 
+/* Going through the rows has told of most that they are here. */
+static void leave_out_known(struct fetching *fetching)
+{
+        size_t kept = 0;
+
+        for (size_t i = 0; i < fetching->listed_count; i++) {
+                const struct mailbox_entry *entry = &fetching->listed[i];
+                if (!uidl_set_knows(&fetching->uidls, entry->uidl) || fetching_is_missing(fetching, entry))
+                        fetching->listed[kept++] = *entry;
+        }
+        fetching->listed_count = kept;
+}
+
 /* What this account itself has deleted does not come again: with that policy, what looks the same is another
  * one. */
 static void pruned(void *ctx, bool some, const struct cause *cause)
@@ -143,6 +156,7 @@ static void pruned(void *ctx, bool some, const struct cause *cause)
         fetching->reconcile = some && !fetching_policy_is(fetching, WORD_DELETE);
         if (fetching_list_more(fetching))
                 return;
+        leave_out_known(fetching);
         uidl_set_clear(&fetching->uidls);
         fetching_count_list(fetching);
         ask_which_are_known(fetching);

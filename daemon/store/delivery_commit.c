@@ -315,14 +315,14 @@ static bool is_compared(const struct delivery *delivery, const struct item *item
 
 /* Outcomes: known (a row tells, the file is dropped), recorded under a new generation (same UIDL, another
  * message), or new, with the name that it will have. Nothing is written here. */
-static int look_up_one(struct delivery *delivery, size_t index, struct unrecorded *unrecorded,
+static int look_up_one(struct delivery *delivery, size_t index, bool any, struct unrecorded *unrecorded,
                        const struct twins *twins, struct database *db, struct cause *cause)
 {
         struct item *item = &delivery->arrival.items[index];
         struct fetched_key key = delivery_key(delivery, item);
-        struct fetched_row row;
+        struct fetched_row row = { 0 };
 
-        if (fetched_find(db, &key, &row, cause) < 0)
+        if (any && fetched_find(db, &key, &row, cause) < 0)
                 return -1;
         item->generation = row.generation;
         item->known_file = row.file;
@@ -359,15 +359,29 @@ static struct unrecorded *unrecorded_of(const struct delivery *delivery)
         return delivery->reconcile && delivery->look_in_cur && !delivery->give ? delivery->unrecorded : NULL;
 }
 
+static int any_known(const struct delivery *delivery, struct database *db, struct cause *cause)
+{
+        struct fetched_range range = { 0 };
+
+        for (size_t i = 0; i < delivery->arrival.count; i++) {
+                struct fetched_key key = delivery_key(delivery, &delivery->arrival.items[i]);
+                fetched_range_add(&range, &key);
+        }
+        return fetched_range_has(db, &range, cause);
+}
+
 static int look_up_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct delivery *delivery = container_of(read, struct delivery, read);
         scoped(twins_free) struct twins twins = { 0 };
         struct unrecorded *unrecorded = unrecorded_of(delivery);
+        int any = any_known(delivery, db, cause);
 
+        if (any < 0)
+                return -1;
         twins_init(&twins, delivery->arrival.count);
         for (size_t i = 0; i < delivery->arrival.count; i++) {
-                if (look_up_one(delivery, i, unrecorded, &twins, db, cause) < 0)
+                if (look_up_one(delivery, i, any, unrecorded, &twins, db, cause) < 0)
                         return -1;
                 twins_add(&twins, &delivery->arrival.items[i], i);
         }

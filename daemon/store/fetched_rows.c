@@ -55,6 +55,33 @@ int fetched_find(struct database *db, const struct fetched_key *key, struct fetc
         return 0;
 }
 
+static int compare_keys(const struct fetched_key *a, const struct fetched_key *b)
+{
+        return a->uid != b->uid ? (a->uid > b->uid) - (a->uid < b->uid) : strcmp(a->uidl, b->uidl);
+}
+
+void fetched_range_add(struct fetched_range *range, const struct fetched_key *key)
+{
+        if (!range->first.account || compare_keys(key, &range->first) < 0)
+                range->first = *key;
+        if (!range->last.account || compare_keys(key, &range->last) > 0)
+                range->last = *key;
+}
+
+int fetched_range_has(struct database *db, const struct fetched_range *range, struct cause *cause)
+{
+        const struct fetched_key *first = &range->first, *last = &range->last;
+        int64_t found = 0;
+
+        if (first->account &&
+            db_number(db, cause, &found, 0,
+                      "SELECT 1 FROM seen WHERE " SEEN_PLACE_IS " AND uidvalidity = ?"
+                      " AND (uid, uidl) >= (?, ?) AND (uid, uidl) <= (?, ?) LIMIT 1",
+                      VALUES(SEEN_KEY_VALUES(first), v_int(last->uid), v_text(last->uidl))) < 0)
+                return -1;
+        return found != 0;
+}
+
 int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
                       char **file, struct cause *cause)
 {

@@ -35,6 +35,14 @@ struct fetched_row {
 };
 int fetched_find(struct database *db, const struct fetched_key *key, struct fetched_row *row,
                  struct cause *cause) must_use;
+/* From the first to the last of several keys of one folder: most that come are new, which one look tells. */
+struct fetched_range {
+        struct fetched_key first, last; /* of none: account is NULL */
+};
+void fetched_range_add(struct fetched_range *range, const struct fetched_key *key);
+/* 0 = there is no row from the first to the last, and fetched_find() would give each an empty one; 1 = there
+ * are some. */
+int fetched_range_has(struct database *db, const struct fetched_range *range, struct cause *cause) must_use;
 /* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or
  * NULL in *file, which the caller frees; 0 = not. */
 int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],

@@ -247,13 +247,21 @@ static int doubles_work(struct fetched *fetched, struct database *db, struct cau
 static int uidls_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct fetched *fetched = container_of(read, struct fetched, read);
-
         size_t until = fetched->count - fetched->next < UIDLS_AT_ONCE ? fetched->count
                                                                       : fetched->next + UIDLS_AT_ONCE;
+        struct fetched_range range = { 0 };
 
-        for (; fetched->next < until; fetched->next++)
+        for (size_t i = fetched->next; i < until; i++) {
+                struct fetched_key key = fetched_key_of(fetched->account, "", 0, &fetched->entries[i]);
+                fetched_range_add(&range, &key);
+        }
+        int any = fetched_range_has(db, &range, cause);
+        if (any < 0)
+                return -1;
+        for (; any && fetched->next < until; fetched->next++)
                 if (uidl_work(fetched, fetched->next, db, cause) < 0)
                         return -1;
+        fetched->next = until;
         return fetched->next < fetched->count ? 0 : doubles_work(fetched, db, cause);
 }
 
