@@ -18,7 +18,7 @@ import ports
 import postfix
 import users
 import varlink
-from station import Station, clean_environment, program
+from station import BUILD, Station, clean_environment, program
 from waiting import until
 
 PEERS = os.environ.get("PEERS", "")
@@ -330,6 +330,44 @@ class Msmtp:
         """Nothing runs."""
 
 
+class Writer:
+    """The limit: a program without a queue, which has the message in memory (fast_writer.c). It only drains."""
+    name, keeps, stays = "writer", False, False
+    connections = 1
+
+    @classmethod
+    def version(cls):
+        return f"an OpenSSL writer without a queue, {cls.connections} connection{'s' * (cls.connections > 1)}"
+
+    def __init__(self, folder, certificates, sink):
+        self.root, self.letter = os.path.join(folder, "writer.pem"), os.path.join(folder, "writer.eml")
+        with open(self.root, "wb") as out:
+            out.write(certificates.system.pem)
+
+    def hand_in(self, count, content):
+        self.count = count
+        with open(self.letter, "wb") as out:
+            out.write(letters.crlf(content))
+
+    def prepare(self, port):
+        self.port = port
+
+    def go(self):
+        self.process = subprocess.Popen([os.path.join(BUILD, "bench", "fast_writer"), str(self.port), self.root,
+                                         str(self.connections), str(self.count), self.letter])
+
+    def hold(self):
+        assert self.process.wait() == 0
+
+    def stop(self):
+        """It has ended."""
+
+
+class WideWriter(Writer):
+    """With as many as an account of ours has with a near server."""
+    name, connections = "writers", 4
+
+
 class Wide(Ours):
     """To be asked for by its name: what more sessions are worth far away."""
     name, sessions = "wide", 64
@@ -339,4 +377,5 @@ class Wide(Ours):
         self.station.ctl("account", "set", "a", f"maxConnections={self.sessions}")
 
 
-ALL = (Ours, Relay, TunedRelay, Nullmailer, Dma, Msmtp)
+ALL = (Ours, Writer, Relay, TunedRelay, Nullmailer, Dma, Msmtp)
+BY_NAME = (Wide, WideWriter)
