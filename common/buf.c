@@ -122,6 +122,18 @@ int buf_appendf(struct buf *b, const char *format, ...)
         return result;
 }
 
+void buf_hand_over(struct buf *from, struct buf *to)
+{
+        struct buf held = *from;
+        size_t from_max = from->max, to_max = to->max;
+
+        *from = *to;
+        from->start = from->len = 0;
+        from->max = from_max;
+        *to = held;
+        to->max = to_max;
+}
+
 /* The bytes stay in memory: buf_forget() is for what may be a secret. */
 void buf_consume(struct buf *b, size_t len)
 {

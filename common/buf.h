@@ -45,6 +45,10 @@ static inline const uint8_t *buf_bytes(const struct buf *b)
         return b->memory ? b->memory + b->start : NULL;
 }
 
+/* `to`, which is empty, has the content of `from`, and `from` the memory of `to`: nothing is copied. The
+ * content is no longer than the maximum of `to`. */
+void buf_hand_over(struct buf *from, struct buf *to);
+
 /* Drops `len` bytes (at most all) from the front. */
 void buf_consume(struct buf *b, size_t len);
 /* The same, after overwriting them: for secrets on their way through. */

@@ -29,7 +29,8 @@ struct sender {
         struct sender_session *sessions;
         struct sending *pool, **pool_end; /* claimed, not given to a session */
         size_t pool_count, in_flight;
-        uint64_t pool_bytes;
+        uint64_t pool_bytes;               /* sizes of these */
+        size_t pool_held;                  /* of these, in memory */
         bool claiming, claim_again, empty; /* empty: the last claim brought nothing */
         struct pace pace;                  /* what the server lets us do */
         unsigned proven;                   /* so many sessions were ready at once */

@@ -8,7 +8,7 @@
  * are queued again, with the word that they may arrive twice.
  *
  * The pool holds fewer than POOL_LOW + CLAIM_MESSAGES messages, and the first chunk alone of each is in
- * memory: the rest is read from disk as the server takes it.
+ * memory, POOL_LOW_BYTES + CLAIM_BYTES at most: the rest is read from disk as the server takes it.
  */
 #include "daemon/accounts/quota.h"
 #include "daemon/backoff.h"
@@ -20,9 +20,10 @@
 
 enum {
         CLAIM_MESSAGES = 200, /* at once */
-        CLAIM_BYTES = 8 * 1024 * 1024,
-        POOL_LOW = 100,        /* claim more below this */
-        QUEUE_COUNTS_FOR = 16, /* times the pool: what is behind it may wait for something else */
+        CLAIM_BYTES = 4 * 1024 * 1024,
+        POOL_LOW = 100,                   /* claim more below this, */
+        POOL_LOW_BYTES = 2 * 1024 * 1024, /* and this */
+        QUEUE_COUNTS_FOR = 16,            /* times the pool: what is behind it may wait for something else */
 };
 
 /* ---- pool ---- */
@@ -34,6 +35,7 @@ static void pool_push(struct sender *sender, struct sending *sending)
         sender->pool_end = &sending->next;
         sender->pool_count++;
         sender->pool_bytes += sending->mail.size;
+        sender->pool_held += sending->message->first_len;
 }
 
 /* For one that a session gave back untouched: it goes before those that came after it. */
@@ -45,6 +47,7 @@ static void pool_push_front(struct sender *sender, struct sending *sending)
                 sender->pool_end = &sending->next;
         sender->pool_count++;
         sender->pool_bytes += sending->mail.size;
+        sender->pool_held += sending->message->first_len;
 }
 
 static struct sending *pool_pop(struct sender *sender)
@@ -56,7 +59,13 @@ static struct sending *pool_pop(struct sender *sender)
                 sender->pool_end = &sender->pool;
         sender->pool_count--;
         sender->pool_bytes -= sending->mail.size;
+        sender->pool_held -= sending->message->first_len;
         return sending;
+}
+
+static bool pool_is_low(const struct sender *sender)
+{
+        return sender->pool_count < POOL_LOW && sender->pool_held < POOL_LOW_BYTES;
 }
 
 /* With a cause of the network the attempt counts and `again` is when the next one may be; without, nothing
@@ -178,7 +187,7 @@ static void claim(struct sender *sender)
                                    quota_sent_today(sender->runner.account));
         uint64_t taken = sender->pool_count + sender->in_flight;
 
-        if (sender->claiming || sender->pool_count >= POOL_LOW)
+        if (sender->claiming || !pool_is_low(sender))
                 return;
         if (left <= taken) {
                 sender->empty = true;
@@ -270,7 +279,7 @@ void sender_hand_out(struct sender *sender)
         if (sender_may_try(sender)) {
                 if (sender->pool_count)
                         open_what_is_wanted(sender);
-                if (sender->pool_count < POOL_LOW && (!sender->empty || sender->claim_again) &&
+                if (pool_is_low(sender) && (!sender->empty || sender->claim_again) &&
                     !sender_waits_for_period(sender))
                         claim(sender);
         }

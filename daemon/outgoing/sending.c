@@ -24,6 +24,7 @@
 #include "daemon/outgoing/sender_rules.h"
 #include "daemon/random.h"
 #include "daemon/smtp/session.h"
+#include "daemon/store/chunk_memory.h"
 #include "daemon/store/kept.h"
 #include "daemon/work_counts.h"
 
@@ -51,7 +52,8 @@ static void sending_free(struct sending *sending)
         sending->over = true;
         if (sending->parts)
                 return;
-        free(sending->chunk.bytes);
+        chunk_memory_free(sending->given);
+        chunk_memory_free(sending->chunk.bytes);
         free(sending->mail.recipients);
         free(sending->settled);
         free(sending->saved);
@@ -65,31 +67,32 @@ static void sending_free(struct sending *sending)
 
 /* The worker answers to a handle: where the message is through meanwhile, or was begun anew, nobody is there
  * and the bytes are dropped. */
-static void chunk_read(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
+static void chunk_read(void *ctx, uint8_t *bytes, size_t len, const struct cause *cause)
 {
         struct body_reader *reader = ctx;
         struct sending *sending = handle_object(reader->sending);
 
         free(reader);
-        if (!sending)
+        if (!sending) {
+                chunk_memory_free(bytes);
                 return;
-        bool failed = cause_happened(cause) || len == 0;
-        sending->chunk.state = failed ? CHUNK_FAILED : CHUNK_HERE;
-        if (!failed) {
-                sending->chunk.bytes = (uint8_t *)copy_bytes((const char *)bytes, len);
-                sending->chunk.len = len;
         }
+        bool failed = cause_happened(cause) || len == 0, awaited = sending->chunk.awaited;
+        sending->chunk = (struct body_chunk){ .state = failed ? CHUNK_FAILED : CHUNK_HERE,
+                                              .bytes = bytes,
+                                              .len = len };
         struct session *session = handle_object(sending->session);
-        if (session)
+        if (session && awaited)
                 smtp_mail_continue(session_engine(session), &sending->mail);
 }
 
 /* From where the stored body goes on: `handed` counts bytes of the queue's body, which are not those that
  * were sent where senderPolicy replaced the header. */
-static void begin_read(struct sending *sending)
+static void read_on(struct sending *sending)
 {
+        if (sending->chunk.state != CHUNK_NONE || sending->handed >= sending->message->size)
+                return;
         struct body_reader *reader = new_object(struct body_reader);
-
         reader->sending = sending->self;
         sending->chunk.state = CHUNK_READING;
         queue_read_body(sending->message->seq, sending->handed, chunk_read, reader);
@@ -107,24 +110,24 @@ static enum smtp_body next_piece(struct smtp_mail *mail, const uint8_t **bytes, 
                 *bytes = message->first;
                 *len = message->first_len;
                 sending->handed = sending->first_stored;
+                read_on(sending);
                 return BODY_BYTES;
         }
-        if (sending->chunk.state == CHUNK_GIVEN) {
-                free(take(sending->chunk.bytes));
-                sending->chunk.state = CHUNK_NONE;
-        }
+        chunk_memory_free(take(sending->given));
         if (sending->handed >= message->size)
                 return BODY_END;
-        if (sending->chunk.state == CHUNK_NONE)
-                begin_read(sending);
-        if (sending->chunk.state == CHUNK_READING)
+        read_on(sending);
+        if (sending->chunk.state == CHUNK_READING) {
+                sending->chunk.awaited = true;
                 return BODY_LATER;
+        }
         if (sending->chunk.state == CHUNK_FAILED)
                 return BODY_FAILED;
-        *bytes = sending->chunk.bytes;
+        *bytes = sending->given = take(sending->chunk.bytes);
         *len = sending->chunk.len;
         sending->handed += *len;
-        sending->chunk.state = CHUNK_GIVEN;
+        sending->chunk.state = CHUNK_NONE;
+        read_on(sending);
         return BODY_BYTES;
 }
 
@@ -135,8 +138,9 @@ static void rewind_body(struct smtp_mail *mail)
 
         handle_drop(&sending->self);
         sending->self = handle_new(sending);
-        free(take(sending->chunk.bytes));
-        sending->chunk.state = CHUNK_NONE;
+        chunk_memory_free(take(sending->given));
+        chunk_memory_free(take(sending->chunk.bytes));
+        sending->chunk = (struct body_chunk){ .state = CHUNK_NONE };
         sending->handed = 0;
 }
 
@@ -419,7 +423,7 @@ static void apply_policy(struct sending *sending)
         uint8_t *first = new_zeroed(len, 1);
         memcpy(first, buf_bytes(&policy.header), policy.header.len);
         memcpy(first + policy.header.len, message->first + policy.header_len, rest);
-        free(message->first);
+        chunk_memory_free(message->first);
         message->first = first;
         message->first_len = len;
         sending->mail.size = message->size - policy.header_len + policy.header.len;

@@ -14,10 +14,11 @@ struct sending_result {
         bool again; /* undecided for some, and goes at once in a new session: the sending was not freed */
 };
 
-/* A part of a body on its way from the disk to the session. */
+/* The next part of a body on its way from the disk to the session. */
 struct body_chunk {
-        enum { CHUNK_NONE, CHUNK_READING, CHUNK_HERE, CHUNK_GIVEN, CHUNK_FAILED } state;
-        uint8_t *bytes; /* of CHUNK_HERE and CHUNK_GIVEN: the session has these */
+        enum { CHUNK_NONE, CHUNK_READING, CHUNK_HERE, CHUNK_FAILED } state;
+        bool awaited;   /* by the session, of CHUNK_READING */
+        uint8_t *bytes; /* of CHUNK_HERE */
         size_t len;
 };
 
@@ -30,7 +31,8 @@ struct sending {
         handle_id session;   /* the session that has it; HANDLE_NONE: none, yet or any more */
         uint64_t handed;     /* bytes of the body, as the queue has it, given to the session */
         size_t first_stored; /* of these in message->first, whose header may be another than the queue's */
-        struct body_chunk chunk; /* being read, or at hand */
+        uint8_t *given;      /* the part that the session has; NULL: none but message->first */
+        struct body_chunk chunk;
         void (*failed)(struct account *account);
         void (*done)(void *ctx, struct sending *sending, const struct sending_result *result);
         void *ctx;

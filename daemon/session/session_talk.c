@@ -166,26 +166,24 @@ void session_forget_calculation(struct session *session)
 /* ---- what is said ---- */
 
 enum {
-        CHUNK_OUT = 256 * 1024,
+        UNSENT_MOST = 256 * 1024, /* of a connection, to which more is added */
         PROGRESS_LEAST =
                 512, /* bytes of what was asked for, within one deadline, for which the next one is given */
 };
 
-/* Moves what the engine wants to say to the connection, in bounded portions. */
+/* Moves what the engine wants to say to the connection, which has LIMIT_OUTPUT more at most then. An engine
+ * whose words have all been sent, and that has no more, gives its memory back; one that goes on has that of
+ * the connection, in turns. */
 static void move_out(struct session *session)
 {
         struct buf *out = &session->engine->out;
+        bool says = out->len && connection_unsent(session->connection) < UNSENT_MOST;
 
-        while (out->len && connection_unsent(session->connection) < CHUNK_OUT) {
-                size_t len = out->len < CHUNK_OUT ? out->len : CHUNK_OUT;
-                connection_write(session->connection, buf_bytes(out), len);
-                buf_consume(out, len);
-        }
+        if (says)
+                connection_write_all(session->connection, out);
         if (!out->len && !session->was_ready)
                 buf_wipe(out); /* what signs in does not stay in memory */
-        else
-                buf_release(out);
-        if (session->drained)
+        else if (session->drained && !says)
                 engine_release(session->engine);
         session->drained = false;
 }

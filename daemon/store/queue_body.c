@@ -61,13 +61,13 @@ void queue_body_close(struct queue_body *body)
 static int chunk_of_file(const struct queue_body *body, uint64_t number, uint8_t **bytes, size_t *len,
                          struct cause *cause)
 {
-        scoped(scoped_free) uint8_t *chunk = NULL;
+        scoped(chunk_memory_done) uint8_t *chunk = NULL;
         uint8_t digest[SHA256_SIZE];
 
         *len = chunk_length(body->size, number);
         if (!*len)
                 return not_complete(cause);
-        chunk = new_zeroed(1, *len);
+        chunk = chunk_memory_new(*len);
         if (body_file_read(body->fd, chunk, *len, number * BODY_CHUNK, cause) < 0)
                 return -1;
         sha256_of(chunk, *len, digest);
@@ -107,7 +107,8 @@ int queue_body_chunk(const struct queue_body *body, struct database *db, uint64_
                 return not_complete(cause);
         if (!body->unchecked && !is_sound(rows))
                 return has_changed(cause);
-        *bytes = (uint8_t *)copy_bytes(sqlite3_column_blob(rows, 0), *len);
+        *bytes = chunk_memory_new(*len);
+        memcpy(*bytes, sqlite3_column_blob(rows, 0), *len);
         return 0;
 }
 
@@ -131,7 +132,7 @@ int queue_body_check(const struct queue_body *body, struct database *db, bool by
         if (!body->in_file && check_places(body, db, cause) < 0)
                 return -1;
         for (uint64_t number = 0; bytes && number < chunk_count(body->size); number++) {
-                scoped(scoped_free) uint8_t *chunk = NULL;
+                scoped(chunk_memory_done) uint8_t *chunk = NULL;
                 size_t len;
                 if (queue_body_chunk(body, db, number, &chunk, &len, cause) < 0)
                         return -1;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "daemon/store/body_file.h"
+#include "daemon/store/chunk_memory.h"
 #include "daemon/store/queue_rows.h"
 
 /* The first chunk's place in the table `body`. */
@@ -29,7 +30,7 @@ int queue_body_open(struct queue_body *body, struct database *db, uint64_t seq, 
                     struct cause *cause) must_use;
 /* For `scoped`. */
 void queue_body_close(struct queue_body *body);
-/* The chunk of that number, checked, for the caller to free; -1 as above. */
+/* The chunk of that number, checked, for the caller to free by chunk_memory_free(); -1 as above. */
 int queue_body_chunk(const struct queue_body *body, struct database *db, uint64_t number, uint8_t **bytes,
                      size_t *len, struct cause *cause) must_use;
 /* That all of it is there; `bytes`: and what it was. -1 as above. */

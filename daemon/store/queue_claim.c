@@ -63,7 +63,7 @@ void queued_message_free(struct queued_message *message)
         free(message->message_id);
         free(message->ret);
         free(message->envelope_id);
-        free(message->first);
+        chunk_memory_free(message->first);
         free(message);
 }
 

@@ -175,7 +175,7 @@ static int append_chunks(struct flood_message *one, struct database *db, struct 
         if (queue_body_open(&body, db, one->seq, (uint64_t)one->size, cause) < 0)
                 return -1;
         for (uint64_t number = 0; number * BODY_CHUNK < (uint64_t)one->size; number++) {
-                scoped(scoped_free) uint8_t *chunk = NULL;
+                scoped(chunk_memory_done) uint8_t *chunk = NULL;
                 size_t len;
                 if (queue_body_chunk(&body, db, number, &chunk, &len, cause) < 0)
                         return -1;

@@ -275,7 +275,7 @@ struct body_read {
         uint64_t seq, offset;
         uint8_t *bytes;
         size_t len;
-        void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause);
+        void (*done)(void *ctx, uint8_t *bytes, size_t len, const struct cause *cause);
         void *ctx;
         struct store_read read;
 };
@@ -283,7 +283,7 @@ struct body_read {
 static int read_chunk(struct body_read *body, struct database *db, struct cause *cause)
 {
         scoped(queue_body_close) struct queue_body open = { .fd = -1 };
-        scoped(scoped_free) uint8_t *chunk = NULL;
+        scoped(chunk_memory_done) uint8_t *chunk = NULL;
         size_t skip = (size_t)(body->offset % BODY_CHUNK), len = 0;
         int64_t size;
 
@@ -295,7 +295,8 @@ static int read_chunk(struct body_read *body, struct database *db, struct cause 
         if (len <= skip)
                 return cause_set(cause, CAUSE_INVALID, "its body is not complete");
         body->len = len - skip;
-        body->bytes = skip ? (uint8_t *)copy_bytes((const char *)chunk + skip, body->len) : take(chunk);
+        memmove(chunk, chunk + skip, body->len);
+        body->bytes = take(chunk);
         return 0;
 }
 
@@ -317,12 +318,11 @@ static void body_done(struct store_read *read, const struct cause *cause)
         struct body_read *body = container_of(read, struct body_read, read);
 
         body->done(body->ctx, body->bytes, body->len, cause);
-        free(body->bytes);
         free(body);
 }
 
 void queue_read_body(uint64_t seq, uint64_t offset,
-                     void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause),
+                     void (*done)(void *ctx, uint8_t *bytes, size_t len, const struct cause *cause),
                      void *ctx)
 {
         struct body_read *body = new_object(struct body_read);

@@ -116,9 +116,10 @@ void queue_claim(const char *account, time_t now, size_t max, size_t max_bytes,
                  void (*done)(void *ctx, struct queued_message **messages, size_t count, time_t next_due,
                               const struct cause *cause),
                  void *ctx);
-/* The body's chunk at `offset` (up to 256 KiB), read on the reader thread; bytes are valid in the call. */
+/* The body's chunk at `offset` (up to 256 KiB), read on the reader thread; `bytes` are the callee's, for
+ * chunk_memory_free(). */
 void queue_read_body(uint64_t seq, uint64_t offset,
-                     void (*done)(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause),
+                     void (*done)(void *ctx, uint8_t *bytes, size_t len, const struct cause *cause),
                      void *ctx);
 /* Gives claimed recipients back untouched (account stopped, session lost before its turn). */
 void queue_unclaim(uint64_t seq);

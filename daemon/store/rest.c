@@ -2,6 +2,8 @@
 /* When the station is at rest; see rest.h. No timer runs while nothing happens. */
 #include "daemon/store/rest.h"
 
+#include "daemon/store/chunk_memory.h"
+
 #include <malloc.h>
 
 enum {
@@ -23,6 +25,7 @@ static struct {
 static void rest_work(unused_arg struct job *job)
 {
         rest.reads = !rest.give_back();
+        chunk_memory_give_back();
         (void)malloc_trim(0);
 }
 

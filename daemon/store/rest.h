@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a station holds that has nothing to do: when there was work, and then next to none for a moment, the
- * caches of the database are dropped, and what is free in the heaps of all threads goes back to the system.
+ * caches of the database and the memory of chunks are dropped, and what is free in the heaps of all threads
+ * goes back to the system.
  */
 #pragma once
 

@@ -401,11 +401,24 @@ struct connection *connection_open(const struct connection_request *request,
 
 /* ---- open ---- */
 
+/* Bytes for a connection that has ended are dropped: `ended` tells its owner. Those written during a
+ * handshake wait for its end. */
+static bool takes_bytes(const struct connection *c)
+{
+        return c->phase == PHASE_OPEN || c->phase == PHASE_HANDSHAKE;
+}
+
+static void is_to_send(struct connection *c)
+{
+        c->drained_owed = true;
+        /* Else the socket is watched already, and pump_ready() sends them with the rest. */
+        if (c->write_needs == 0)
+                connection_schedule(c);
+}
+
 void connection_write(struct connection *c, const void *bytes, size_t len)
 {
-        /* Bytes for a connection that has ended are dropped: `ended` tells its owner. Those written
-         * during a handshake wait for its end. */
-        if (c->phase != PHASE_OPEN && c->phase != PHASE_HANDSHAKE)
+        if (!takes_bytes(c))
                 return;
         if (buf_append(&c->out, bytes, len)) {
                 struct cause why;
@@ -413,10 +426,18 @@ void connection_write(struct connection *c, const void *bytes, size_t len)
                 connection_fail(c, &why);
                 return;
         }
-        c->drained_owed = true;
-        /* Else the socket is watched already, and pump_ready() sends them with the rest. */
-        if (c->write_needs == 0)
-                connection_schedule(c);
+        is_to_send(c);
+}
+
+void connection_write_all(struct connection *c, struct buf *bytes)
+{
+        if (c->out.len || !takes_bytes(c)) {
+                connection_write(c, buf_bytes(bytes), bytes->len);
+                buf_clear(bytes);
+                return;
+        }
+        buf_hand_over(bytes, &c->out);
+        is_to_send(c);
 }
 
 size_t connection_unsent(const struct connection *c)

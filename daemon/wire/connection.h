@@ -77,6 +77,9 @@ struct connection *connection_accepted(int fd, const struct sockaddr_storage *pe
  * it. `drained` follows, never from inside this call. The owner bounds what it queues
  * by connection_unsent(); past 64 MiB the connection fails. */
 void connection_write(struct connection *connection, const void *bytes, size_t len);
+/* The same with all that the buffer holds, which is empty then: what nothing waits before is not copied, and
+ * the buffer has the memory of what was sent last. */
+void connection_write_all(struct connection *connection, struct buf *bytes);
 /* Bytes written and not yet taken by the kernel. */
 size_t connection_unsent(const struct connection *connection);
 

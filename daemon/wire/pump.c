@@ -249,8 +249,17 @@ static void write_broke(struct connection *c, const struct cause *why)
         connection_fail(c, why);
 }
 
+/* What was sent may have been a password; and who idles holds no memory. Not before the turn of whoever was
+ * told that it is sent: who has more to say says it in the same memory (connection_write_all). */
+static void rest(struct connection *c)
+{
+        if (c->out.memory && !c->out.len && !c->drained_owed)
+                buf_wipe(&c->out);
+}
+
 void pump_write(struct connection *c)
 {
+        rest(c);
         while (c->out.len && (c->phase == PHASE_OPEN || c->phase == PHASE_LINGER)) {
                 struct cause why = { 0 };
                 size_t moved = 0;
@@ -275,11 +284,10 @@ void pump_write(struct connection *c)
                         return;
                 }
         }
-        if (c->out.len == 0)
-                buf_wipe(&c->out); /* may have held a password; and an idle one holds no memory */
         if (c->phase == PHASE_OPEN && c->drained_owed) {
                 c->drained_owed = false;
                 c->user->drained(c->ctx);
+                connection_schedule(c); /* to rest, behind what the user does this turn */
         }
 }
 

@@ -212,11 +212,12 @@ struct body {
         struct buf bytes;
 };
 
-static inline void on_body(void *ctx, const uint8_t *bytes, size_t len, const struct cause *cause)
+static inline void on_body(void *ctx, uint8_t *bytes, size_t len, const struct cause *cause)
 {
         struct body *body = ctx;
 
         if (!cause)
                 ck_assert_int_eq(buf_append(&body->bytes, bytes, len), 0);
+        chunk_memory_free(bytes);
         answered(&body->answer, cause);
 }

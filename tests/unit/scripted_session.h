@@ -232,8 +232,15 @@ static void script_flush(void *object)
         session->touched = false;
         if (session->over || !session->talking)
                 return;
-        if (engine->out.len || session->heard.len)
+        bool says = engine->out.len > 0;
+        if (says || session->heard.len)
                 script_hand_over(session);
+        if (says && !session->over && engine->class->drained && !engine_is_over(engine)) {
+                engine->class->drained(engine);
+                if (!session->self)
+                        return;
+                script_touch(session);
+        }
         if (engine->calculation) {
                 script_calculate(session);
         } else if (session->said.len && !session->paused && !engine_is_over(engine) && !session->over) {

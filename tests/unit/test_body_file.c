@@ -689,6 +689,28 @@ END_TEST
 /* ---- a copy ---- */
 
 /* Whole by itself, with what goes while it is made. */
+/* What one chunk leaves the next one has, but not what is small, and nothing at rest. */
+START_TEST(memory_of_chunks_is_used_again)
+{
+        uint8_t *chunk = chunk_memory_new(BODY_CHUNK), *small = chunk_memory_new(100);
+
+        memset(chunk, 'x', BODY_CHUNK);
+        memset(small, 'x', 100);
+        chunk_memory_free(chunk);
+        chunk_memory_free(small);
+        chunk_memory_free(NULL);
+        small = chunk_memory_new(100);
+        ck_assert_ptr_ne(small, chunk);
+        ck_assert_ptr_eq(chunk_memory_new(BODY_CHUNK - 1000), chunk);
+        uint8_t *other = chunk_memory_new(BODY_CHUNK);
+        ck_assert_ptr_ne(other, chunk);
+        chunk_memory_free(chunk);
+        chunk_memory_free(other);
+        chunk_memory_free(small);
+        chunk_memory_give_back();
+}
+END_TEST
+
 START_TEST(a_copy_has_them_in_it)
 {
         scoped(scoped_free) char *target = text_of("%s/copy.db", folder);
@@ -739,6 +761,7 @@ int main(void)
         tcase_add_test(tests, without_their_database_they_are_set_aside);
         tcase_add_loop_test(tests, a_damaged_one_is_set_aside, 0, 9);
         tcase_add_test(tests, a_later_chunk_that_has_changed);
+        tcase_add_test(tests, memory_of_chunks_is_used_again);
         tcase_add_test(tests, a_copy_has_them_in_it);
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);

@@ -23,6 +23,28 @@ START_TEST(maximum_is_exact)
 }
 END_TEST
 
+START_TEST(content_is_handed_over_with_its_memory)
+{
+        struct buf scoped(buf_free) from = BUF_WITH_MAX(10), scoped(buf_free) to = BUF_WITH_MAX(20);
+
+        ck_assert_int_eq(buf_append_text(&from, "0123456"), 0);
+        buf_consume(&from, 3);
+        const uint8_t *there = buf_bytes(&from);
+        ck_assert_int_eq(buf_append_text(&to, "before"), 0);
+        const uint8_t *spent = buf_bytes(&to);
+        buf_clear(&to);
+        buf_hand_over(&from, &to);
+        ck_assert_uint_eq(to.len, 4);
+        ck_assert_mem_eq(buf_bytes(&to), "3456", 4);
+        ck_assert_ptr_eq(buf_bytes(&to), there);
+        ck_assert_uint_eq(to.max, 20);
+        ck_assert_uint_eq(from.len, 0);
+        ck_assert_uint_eq(from.max, 10);
+        ck_assert_int_eq(buf_append_text(&from, "next"), 0);
+        ck_assert_ptr_eq(buf_bytes(&from), spent);
+}
+END_TEST
+
 START_TEST(consumed_space_is_used_again)
 {
         struct buf scoped(buf_free) b = BUF_WITH_MAX(1000);
@@ -135,6 +157,7 @@ int main(void)
         TCase *tc = tcase_create("buf");
 
         tcase_add_test(tc, maximum_is_exact);
+        tcase_add_test(tc, content_is_handed_over_with_its_memory);
         tcase_add_test(tc, consumed_space_is_used_again);
         tcase_add_test(tc, forgotten_bytes_are_overwritten);
         tcase_add_test(tc, text_is_taken_and_memory_given_back);

@@ -477,6 +477,46 @@ START_TEST(no_deadline_at_all)
 }
 END_TEST
 
+/* What nothing waits before is not copied; who goes on has the memory of what was sent, and who does not
+ * leaves none. */
+static struct buf last_words;
+
+static void say_more(void)
+{
+        at_drained = NULL;
+        ck_assert_uint_eq(connection_unsent(c), 0);
+        ck_assert_int_eq(buf_append_text(&last_words, "third\r\n"), 0);
+        connection_write_all(c, &last_words);
+}
+
+START_TEST(all_that_a_buffer_holds_is_handed_over)
+{
+        last_words = BUF_WITH_MAX(100);
+        open_and_accept();
+        ck_assert_int_eq(buf_append_text(&last_words, "first\r\n"), 0);
+        const uint8_t *memory = last_words.memory;
+        connection_write_all(c, &last_words);
+        ck_assert_ptr_eq(c->out.memory, memory);
+        ck_assert_ptr_null(last_words.memory);
+        ck_assert_int_eq(buf_append_text(&last_words, "second\r\n"), 0);
+        connection_write_all(c, &last_words);
+        ck_assert_uint_eq(last_words.len, 0);
+        ck_assert_uint_eq(connection_unsent(c), 15);
+        at_drained = say_more;
+        loop_turn();
+        ck_assert_uint_eq(connection_unsent(c), 0);
+        ck_assert_uint_eq(drains, 2);
+        loop_turn();
+        ck_assert_ptr_null(c->out.memory);
+        ck_assert_uint_eq(last_words.max, 100);
+        buf_free(&last_words);
+        connection_close(take(c));
+        loop_turn();
+        scoped(scoped_free) char *heard = peer_hears_all();
+        ck_assert_str_eq(heard, "first\r\nsecond\r\nthird\r\n");
+}
+END_TEST
+
 START_TEST(closing_says_what_was_queued)
 {
         open_and_accept();
@@ -1046,6 +1086,7 @@ int main(void)
         tcase_add_test(tests, the_last_words_are_heard_when_a_write_breaks);
         tcase_add_test(tests, a_deadline_names_what_was_awaited);
         tcase_add_test(tests, no_deadline_at_all);
+        tcase_add_test(tests, all_that_a_buffer_holds_is_handed_over);
         tcase_add_test(tests, closing_says_what_was_queued);
         tcase_add_test(tests, aborting_says_nothing);
         tcase_add_test(tests, closing_waits_two_seconds_for_a_peer_that_does_not_read);

@@ -66,6 +66,25 @@ START_TEST(mail_goes_and_the_session_is_kept_a_moment)
 }
 END_TEST
 
+/* Each has its first part in memory from the claim on: of large ones few are claimed ahead. */
+START_TEST(large_mail_is_claimed_as_it_goes)
+{
+        static char text[300000];
+
+        memset(text, 'x', sizeof text - 1);
+        for (size_t i = 0; i + 1 < sizeof text; i += 64)
+                text[i] = '\n';
+        submissions.text = text;
+        net.far_ms = 20;
+        set_number_property(PROP_MAX_CONNECTIONS, 2);
+        submit(60);
+        ck_assert_uint_gt(in_state(QUEUE_SENDING), 0);
+        ck_assert_uint_le(in_state(QUEUE_SENDING), 24);
+        pass(60);
+        check_queue(QUEUE_SENT, 60);
+}
+END_TEST
+
 START_TEST(mail_is_claimed_by_the_commit_that_takes_it)
 {
         submit(1);
@@ -693,6 +712,7 @@ int main(void)
         tcase_set_timeout(cases, 60);
         tcase_add_checked_fixture(cases, open_all, close_all);
         tcase_add_test(cases, mail_goes_and_the_session_is_kept_a_moment);
+        tcase_add_test(cases, large_mail_is_claimed_as_it_goes);
         tcase_add_test(cases, mail_is_claimed_by_the_commit_that_takes_it);
         tcase_add_test(cases, a_server_that_is_down_is_tried_less_and_less_often);
         tcase_add_test(cases, a_person_or_another_network_ends_the_pause);

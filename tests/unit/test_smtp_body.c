@@ -111,35 +111,66 @@ START_TEST(test_stuffed)
 }
 END_TEST
 
-/* Every body of up to 7 of these bytes, cut in the middle: the receiver sees what a slow rewriting gives. */
+/* The receiver sees what a slow rewriting gives. */
+static void check_slowly(const char *in, size_t len, size_t cut)
+{
+        scoped(scoped_free) char *expected = new_zeroed(2 * len + 2, 1);
+        struct buf out = BUF_WITH_MAX(8192);
+        size_t at = 0;
+        uint64_t count;
+
+        for (size_t i = 0; i < len; i++) {
+                if (in[i] == '\n' && i && in[i - 1] == '\r')
+                        continue;
+                bool end = in[i] == '\r' || in[i] == '\n';
+                expected[at++] = end ? '\r' : in[i];
+                if (end)
+                        expected[at++] = '\n';
+        }
+        uint64_t canonical = at;
+        if (expected[at - 1] != '\n') {
+                expected[at++] = '\r';
+                expected[at++] = '\n';
+        }
+        stuff(in, len, &cut, 1, &out, &count);
+        ck_assert_uint_eq(count, canonical);
+        check(&out, expected, at, in);
+        buf_free(&out);
+}
+
+/* Every body of up to 7 of these bytes, cut in the middle. */
 START_TEST(test_all_short_bodies)
 {
         static const char alphabet[] = { '\r', '\n', '.', 'a' };
 
         for (size_t len = 1; len <= 7; len++)
                 for (size_t n = 0; n < (size_t)1 << (2 * len); n++) {
-                        char in[8] = "", expected[20];
-                        size_t at = 0;
+                        char in[8] = "";
                         for (size_t i = 0; i < len; i++)
                                 in[i] = alphabet[n >> (2 * i) & 3];
-                        for (size_t i = 0; i < len; i++) {
-                                if (in[i] == '\n' && i && in[i - 1] == '\r')
-                                        continue;
-                                bool end = in[i] == '\r' || in[i] == '\n';
-                                expected[at++] = end ? '\r' : in[i];
-                                if (end)
-                                        expected[at++] = '\n';
-                        }
-                        uint64_t canonical = at, count;
-                        if (expected[at - 1] != '\n') {
-                                expected[at++] = '\r';
-                                expected[at++] = '\n';
-                        }
-                        size_t ends[1] = { n % (len + 1) };
-                        struct buf out = BUF_WITH_MAX(256);
-                        stuff(in, len, ends, 1, &out, &count);
-                        ck_assert_uint_eq(count, canonical);
-                        check(&out, expected, at, in);
+                        check_slowly(in, len, n % (len + 1));
+                }
+}
+END_TEST
+
+/* One byte that is wrong, where blocks that are looked at in one go end. */
+START_TEST(test_blocks)
+{
+        static const char wrong[] = { '\r', '\n', '.', 'a' };
+        char in[7 * (2 * BLOCK / 7 + 6)];
+
+        for (size_t at = BLOCK - 10; at < sizeof in; at = at == BLOCK + 10 ? 2 * BLOCK - 10 : at + 1)
+                for (size_t kind = 0; kind < count_of(wrong); kind++) {
+                        struct buf out = BUF_WITH_MAX(8192);
+                        struct body body;
+                        for (size_t i = 0; i < sizeof in; i++)
+                                in[i] = "x\r\nyz\r\n"[i % 7];
+                        bool same = in[at] == wrong[kind], end = in[at] == '\r' || in[at] == '\n';
+                        in[at] = wrong[kind];
+                        check_slowly(in, sizeof in, kind % 2 ? sizeof in : at);
+                        body_init(&body);
+                        bool exact = body_exact(&body, &out, (const uint8_t *)in, sizeof in) == 0;
+                        ck_assert_msg(exact == (same || (!end && kind >= 2)), "%zu at %zu", kind, at);
                         buf_free(&out);
                 }
 }
@@ -195,6 +226,7 @@ int main(void)
 
         tcase_add_loop_test(tc, test_stuffed, 0, (int)count_of(bodies));
         tcase_add_test(tc, test_all_short_bodies);
+        tcase_add_test(tc, test_blocks);
         tcase_add_test(tc, test_room);
         tcase_add_loop_test(tc, test_exact, 0, (int)count_of(exacts));
         suite_add_tcase(suite, tc);
