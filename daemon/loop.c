@@ -125,12 +125,13 @@ static void on_alarm(evutil_socket_t fd, unused_arg short what, unused_arg void 
 }
 
 /* The alarm may be too early (its timer was stopped): then one turn finds nothing
- * to do. It is never too late. This saves a system call for most deadlines. */
+ * to do. It is never too late. This saves a system call for most deadlines. No turn waits for one that is due
+ * already. */
 static void set_alarm(void)
 {
         int64_t due = timers_next_due();
 
-        if (loop.frozen || due >= loop.alarm_due)
+        if (loop.frozen || due >= loop.alarm_due || due <= loop_now())
                 return;
         struct itimerspec when = {
                 .it_value = { .tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * 1000000 },

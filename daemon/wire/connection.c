@@ -479,13 +479,13 @@ bool connection_has_unread(struct connection *c)
 
 void connection_pause(struct connection *c, bool paused)
 {
-        bool resumes = c->paused && !paused;
-
+        if (c->paused == paused)
+                return;
         c->paused = paused;
         if (c->phase != PHASE_OPEN)
                 return;
         /* TLS may hold bytes of which the socket does not tell: one read is due in any case. */
-        if (resumes) {
+        if (!paused) {
                 c->read_again = true;
                 connection_schedule(c);
         }

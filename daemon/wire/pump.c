@@ -4,6 +4,7 @@
  * transport without TLS. TLS may need to write in order to read and the reverse, and may hold bytes that the
  * socket no longer tells of; both are looked after here.
  */
+#include "common/limits.h"
 #include "common/times.h"
 #include "daemon/wire/connection_parts.h"
 
@@ -200,8 +201,8 @@ static bool read_piece(struct connection *c, size_t *budget)
                 return moved > 0;
         case TRANSPORT_WANT_READ:
                 c->read_needs = WATCH_READ;
-                if (transport->holds) /* of which the socket does not tell */
-                        wait_for_a_turn(c);
+                if (transport->holds || transport->taken >= WIRE_PER_WAKE)
+                        wait_for_a_turn(c); /* the share is over, not what there is to read */
                 return false;
         case TRANSPORT_WANT_WRITE:
                 c->read_needs = WATCH_WRITE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: addresses tried in turn, deadlines, every end, back-pressure, transports of every mood. */
+#include "common/limits.h"
 #include "daemon/wire/connection_parts.h"
 
 #include <arpa/inet.h>
@@ -742,6 +743,7 @@ struct odd {
         enum transport_result before_read, before_write; /* answered once instead; DONE = nothing */
         uint8_t inside[4096];
         size_t held, given;
+        bool swallows; /* where it says that it wants to read: it has taken its share off the wire */
         size_t finished;
         bool *freed;
 };
@@ -766,7 +768,9 @@ static enum transport_result odd_read(struct transport *transport, uint8_t *to, 
         enum transport_result first = odd->before_read;
 
         odd->before_read = TRANSPORT_DONE;
-        transport->holds = first == TRANSPORT_WANT_READ && odd->given < odd->held;
+        transport->holds = first == TRANSPORT_WANT_READ && odd->given < odd->held && !odd->swallows;
+        if (first == TRANSPORT_WANT_READ && odd->swallows)
+                transport->taken = WIRE_PER_WAKE;
         if (first != TRANSPORT_DONE)
                 return first;
         if (odd->given == odd->held) {
@@ -872,6 +876,25 @@ START_TEST(bytes_that_the_transport_holds_come_in_the_next_turn)
         odd->before_read = TRANSPORT_WANT_READ;
         close_it();
         loop_turn();
+}
+END_TEST
+
+/* Its share is over; whether the socket has more is not known, and not waited for. */
+START_TEST(whose_share_is_over_has_its_turn_without_a_word_of_the_socket)
+{
+        odd = odd_new();
+        at_connected = secure_it;
+        open_and_accept();
+        while (!secures)
+                loop_run();
+        memcpy(odd->inside, "ABCD", 4);
+        odd->held = 4;
+        odd->swallows = true;
+        odd->before_read = TRANSPORT_WANT_READ;
+        connection_pause(c, true);
+        connection_pause(c, false);
+        wait_for_bytes(4);
+        ck_assert_mem_eq(buf_bytes(&got), "abcd", 4);
 }
 END_TEST
 
@@ -1098,6 +1121,7 @@ int main(void)
         tcase_add_test(tests, many_at_once);
         tcase_add_test(tests, a_handshake_waits_for_either_direction);
         tcase_add_test(tests, bytes_that_the_transport_holds_come_in_the_next_turn);
+        tcase_add_test(tests, whose_share_is_over_has_its_turn_without_a_word_of_the_socket);
         tcase_add_test(tests, bytes_inside_the_transport_come_after_a_pause);
         tcase_add_test(tests, reading_may_have_to_write_and_the_reverse);
         tcase_add_loop_test(tests, a_handshake_that_fails_ends_it, 0, 2);
