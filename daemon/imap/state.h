@@ -54,7 +54,8 @@ enum {
         IMAP_FLIGHTS = IMAP_WINDOW + 1, /* no step has more */
         IMAP_PER_COMMAND = 256,
         IMAP_BYTES_PER_COMMAND = 1 * MIB,
-        IMAP_PART = 1 * MIB, /* of a message over MAILBOX_WHOLE */
+        IMAP_PART = 1 * MIB, /* of a message over MAILBOX_WHOLE, at first; then as much as has come before, */
+        IMAP_PART_MOST = 64 * MIB, /* up to this: a server looks for its place at the beginning of each */
         IMAP_BATCH = 64
 };
 

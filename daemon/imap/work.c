@@ -252,15 +252,26 @@ bool imap_in_parts(const struct imap_wanted *item)
         return item->size > MAILBOX_WHOLE;
 }
 
-/* A partial fetch (RFC 3501, 6.4.5): the server answers with the origin and perhaps with fewer bytes than
- * are asked for, at the end of the message with none. PEEK leaves \Seen alone. */
-static void say_part(struct imap_session *session, uint32_t uid, uint64_t from)
+/* How much the part has that begins at `at`. */
+static uint64_t part_size(const struct imap_wanted *item, uint64_t at)
 {
-        imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%d>)", uid, (unsigned long long)from,
-                 IMAP_PART);
-        session->asked += IMAP_PART;
+        uint64_t before = at - item->from;
+
+        return before < IMAP_PART ? IMAP_PART : before > IMAP_PART_MOST ? IMAP_PART_MOST : before;
+}
+
+/* A partial fetch (RFC 3501, 6.4.5): the server answers with the origin and perhaps with fewer bytes than
+ * are asked for, at the end of the message with none. PEEK leaves \Seen alone. How many bytes it is. */
+static uint64_t say_part(struct imap_session *session, const struct imap_wanted *item, uint64_t at)
+{
+        uint64_t size = part_size(item, at);
+
+        imap_say(session, "UID FETCH %u (UID BODY.PEEK[]<%llu.%llu>)", item->uid, (unsigned long long)at,
+                 (unsigned long long)size);
+        session->asked += size;
         if (session->engine.state != ENGINE_FAILED)
-                session->flights[session->in_flight - 1].part_of = uid;
+                session->flights[session->in_flight - 1].part_of = item->uid;
+        return size;
 }
 
 /* Nothing more of this message has to be asked for: the window goes on with the next one, while parts of
@@ -284,8 +295,7 @@ bool imap_say_next_part(struct imap_session *session)
                 parts->asking = true;
                 parts->at = item->from;
         }
-        say_part(session, item->uid, parts->at);
-        parts->at += IMAP_PART;
+        parts->at += say_part(session, item, parts->at);
         if (parts->at > item->size) /* the last one is not full: it tells the end */
                 asked_for_all(work);
         return true;
@@ -327,12 +337,14 @@ void imap_parts_end(struct imap_session *session, size_t item)
 bool imap_part_ends(struct imap_session *session, uint64_t size)
 {
         struct imap_parts *parts = &session->work.parts;
+        const struct imap_wanted *item = &session->work.items[parts->item];
+        bool is_short = size < part_size(item, parts->got);
 
         parts->got += size;
         parts->moved = true;
-        if (size < IMAP_PART && parts->asking && session->work.next == parts->item)
+        if (is_short && parts->asking && session->work.next == parts->item)
                 asked_for_all(&session->work); /* what else is asked for would not begin where this ended */
-        return !size || (size < IMAP_PART && parts->got >= session->work.items[parts->item].size);
+        return !size || (is_short && parts->got >= item->size);
 }
 
 /* At most IMAP_WINDOW commands: a scan costs nothing. */
@@ -369,5 +381,5 @@ void imap_parts_settle(struct imap_session *session)
                 return;
         }
         parts->moved = false;
-        say_part(session, work->items[parts->item].uid, parts->got);
+        (void)say_part(session, &work->items[parts->item], parts->got);
 }

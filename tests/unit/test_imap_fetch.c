@@ -24,7 +24,7 @@
         { C, \
           "t2 UID FETCH 7 (UID BODY.PEEK[]<0.1048576>)\r\nt3 UID FETCH 7 (UID " \
           "BODY.PEEK[]<1048576.1048576>)\r\n" \
-          "t4 UID FETCH 7 (UID BODY.PEEK[]<2097152.1048576>)\r\nt5 UID FETCH 9 (UID BODY.PEEK[])\r\n", \
+          "t4 UID FETCH 7 (UID BODY.PEEK[]<2097152.2097152>)\r\nt5 UID FETCH 9 (UID BODY.PEEK[])\r\n", \
           NULL },
 #define TOLD "opened(9 20 3 idle expunge) "
 
@@ -81,6 +81,11 @@ static void fetch_large(struct engine *engine)
 {
         static const struct mailbox_entry two[] = { { .uid = 7, .size = 2 * MIB }, { .uid = 9, .size = 4 } };
         imap_mailbox.fetch(engine, two, 2);
+}
+static void fetch_huge(struct engine *engine)
+{
+        static const struct mailbox_entry one[] = { { .uid = 7, .size = 1024ull * MIB, .from = 5 } };
+        imap_mailbox.fetch(engine, one, 1);
 }
 static void fetch_rest(struct engine *engine)
 {
@@ -343,6 +348,18 @@ static const struct script scripts[] = {
                 { S, "* 1 FETCH (UID 7 BODY[]<10> {0}\r\n)\r\nt7 OK\r\n", NULL },
                 { C, "t8 UID FETCH 9 (UID BODY.PEEK[])\r\n", NULL },
                 { S, "* 2 FETCH (UID 9 BODY[] {4}\r\ntiny)\r\nt8 OK\r\n", NULL },) },
+        { "each part of a huge message is as long as those before it", .tls = true, .state = ENGINE_FAILED,
+          .cause = CAUSE_CLOSED, .told = TOLD "7,1048576<x",
+          LINES(READY OPENED{ DO, NULL, fetch_huge },
+                { C, "t2 UID FETCH 7 (UID BODY.PEEK[]<5.1048576>)\r\n"
+                     "t3 UID FETCH 7 (UID BODY.PEEK[]<1048581.1048576>)\r\n"
+                     "t4 UID FETCH 7 (UID BODY.PEEK[]<2097157.2097152>)\r\n"
+                     "t5 UID FETCH 7 (UID BODY.PEEK[]<4194309.4194304>)\r\n"
+                     "t6 UID FETCH 7 (UID BODY.PEEK[]<8388613.8388608>)\r\n"
+                     "t7 UID FETCH 7 (UID BODY.PEEK[]<16777221.16777216>)\r\n"
+                     "t8 UID FETCH 7 (UID BODY.PEEK[]<33554437.33554432>)\r\n"
+                     "t9 UID FETCH 7 (UID BODY.PEEK[]<67108869.67108864>)\r\n", NULL },
+                { S, "* 1 FETCH (UID 7 BODY[]<5> {1048576}\r\nx", NULL }, { CLOSE, NULL, NULL },) },
         { "a large message, the server sends it whole", .tls = true, .state = ENGINE_READY,
           .told = TOLD "7,5<hello> 9,4<tiny> fetched ",
           LINES(READY OPENED{ DO, NULL, fetch_large }, PARTS_ASKED
