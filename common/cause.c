@@ -246,7 +246,8 @@ int cause_errno(struct cause *cause, int error, const char *format, ...)
         /* what the system said decides who can mend it: the remedy of the code alone would send all to the
          * disk */
         cause_set(cause, CAUSE_STORAGE, "%s: %s", what, strerror(error));
-        if (error == ENOSPC || error == EDQUOT)
+        cause->no_room = error == ENOSPC || error == EDQUOT;
+        if (cause->no_room)
                 cause_remedy(cause, "make room on the disk; nothing that was accepted is lost");
         else if (error == EROFS)
                 cause_remedy(cause, "mount the disk that it is on writable again");

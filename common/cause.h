@@ -89,6 +89,7 @@ struct cause {
         char property[48]; /* or "" */
         char text[512];    /* one sentence, no final full stop, no secrets */
         char remedy[384];  /* what to do about it; "" = the kind's own */
+        bool no_room;      /* a disk or a quota was full */
 };
 
 /* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, or &cause_none, as which

@@ -100,6 +100,8 @@ static int database_cause(const struct database *db, struct cause *cause)
                 (void)cause_set(cause, CAUSE_STORAGE, "%s: %s (%s)", db->path, troubles[i].words,
                                 sqlite3_errmsg(db->handle));
                 cause_remedy(cause, "%s", troubles[i].remedy);
+                if (cause)
+                        cause->no_room = code == SQLITE_FULL;
                 return -1;
         }
         return cause_set(cause, CAUSE_STORAGE, "%s: %s", db->path, sqlite3_errmsg(db->handle));

@@ -393,10 +393,12 @@ void reserve_open(const char *directory)
         database_log_is(reserve.place.log);
 }
 
-bool reserve_disk_full(const char *directory)
+bool reserve_lacks_room(const char *directory, const struct cause *cause)
 {
         struct statvfs disk;
 
+        if (cause->code != CAUSE_STORAGE || cause->no_room)
+                return cause->no_room;
         return statvfs(directory, &disk) == 0 && ((uint64_t)disk.f_bavail * disk.f_frsize < FULL ||
                                                   (disk.f_files && disk.f_favail < FILES_LEAST));
 }

@@ -49,7 +49,8 @@ void reserve_begin_commit(void);
 int reserve_allows(bool urgent, uint64_t size, bool placed, struct cause *cause) must_use;
 /* Writer thread or before the loop, when the disk was full: whether there was place to let go. */
 bool reserve_let_go(void);
-/* Before the loop: whether the disk has next to nothing left. */
-bool reserve_disk_full(const char *directory);
+/* Whether that was for want of room: it says so itself, as where a quota is full, or the disk has next to
+ * nothing left. Before the loop, or the writer's thread. */
+bool reserve_lacks_room(const char *directory, const struct cause *cause);
 /* Any thread: whether the place is not held, so that commits should be small. */
 bool reserve_is_let_go(void);

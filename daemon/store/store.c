@@ -83,10 +83,9 @@ static int take_lock(const char *directory, struct cause *cause)
 
         store.lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (store.lock < 0) {
-                int error = errno;
-                (void)cause_errno(cause, error, "the state folder %s cannot be written (%s)", directory,
+                (void)cause_errno(cause, errno, "the state folder %s cannot be written (%s)", directory,
                                   path);
-                if (error != ENOSPC && error != EDQUOT)
+                if (!cause->no_room)
                         cause_remedy(cause, "it must belong to the user that emailsecd runs as, and its disk "
                                             "be writable");
                 return -1;
@@ -277,7 +276,7 @@ static int open_or_close(const char *directory, struct cause *cause)
 
 bool store_lacks_room(const char *state_directory, const struct cause *cause)
 {
-        return cause->code == CAUSE_STORAGE && reserve_disk_full(state_directory);
+        return reserve_lacks_room(state_directory, cause);
 }
 
 int store_open(const char *state_directory, struct cause *cause)
@@ -287,7 +286,7 @@ int store_open(const char *state_directory, struct cause *cause)
                 return -1;
         reserve_open(state_directory);
         if (open_or_close(state_directory, cause) < 0 &&
-            (!reserve_disk_full(state_directory) || !reserve_let_go() ||
+            (!reserve_lacks_room(state_directory, cause) || !reserve_let_go() ||
              open_or_close(state_directory, cause) < 0)) {
                 reserve_close();
                 return -1;

@@ -276,8 +276,8 @@ static int run_in_reserve(struct database *db, struct batch *batch)
 /* To open the database takes room for the log's index. */
 static bool is_sound(struct cause *cause)
 {
-        if (store_make_sound(cause) < 0 &&
-            !(reserve_disk_full(store_directory()) && reserve_let_go() && store_make_sound(cause) == 0))
+        if (store_make_sound(cause) < 0 && !(reserve_lacks_room(store_directory(), cause) &&
+                                             reserve_let_go() && store_make_sound(cause) == 0))
                 return false;
         return database_in_place(writer.db, cause) == 0;
 }

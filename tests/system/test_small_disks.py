@@ -179,6 +179,30 @@ def test_a_start_on_a_full_disk_waits_for_room(new_station, sink, before):
         assert ("a" in station.ctl("account", "list").out) == before
 
 
+# Where there is a database already; of what is made first, opening it is enough to fail.
+QUOTA_AT_START = {
+    "the lock": ("open", "/lock"),
+    "the database": ("open", "/station.db"),
+    "its log": ("pwrite", "-wal"),
+    "its index": ("pwrite", "-shm"),
+    "a page": ("pwrite", "/station.db"),
+}
+
+
+@pytest.mark.parametrize("what", QUOTA_AT_START)
+def test_a_start_over_quota_waits_for_room(interposed, what):
+    """The disk itself has room: only what is refused tells."""
+    call, match = QUOTA_AT_START[what]
+    station = interposed.station
+    interposed.fail(call, error=errno.EDQUOT, match=match)
+    station.launch()
+    said = station.ctl("status", code=1)
+    assert "what to do: make room" in said.err, said
+    assert station.running() and "nothing is served yet, for want of room" in station.log()
+    interposed.heal()
+    until(lambda: station.ctl("status", code=None).code == 0, 20, station.log)
+
+
 def test_over_quota_is_full(interposed, sink):
     """What a quota refuses is not what ENOSPC says; the place that is held is let go for it all the same."""
     station = interposed.station.start()
