@@ -9,64 +9,8 @@
  */
 #include "daemon/session/session_parts.h"
 
-static struct {
-        struct session **items; /* a heap by `opened` */
-        size_t count, size;
-        size_t waiting; /* in the rows of all servers */
-} ready;
-
-/* ---- the heap ---- */
-
-static void put_at(size_t index, struct session *session)
-{
-        ready.items[index] = session;
-        session->in_line.ready = index + 1;
-}
-
-static bool before(const struct session *a, const struct session *b)
-{
-        return a->in_line.opened < b->in_line.opened;
-}
-
-/* Finds the place for it, from the free place `index` on. */
-static void settle(size_t index, struct session *session)
-{
-        for (; index && before(session, ready.items[(index - 1) / 2]); index = (index - 1) / 2)
-                put_at(index, ready.items[(index - 1) / 2]);
-        for (;;) {
-                size_t child = 2 * index + 1;
-                if (child + 1 < ready.count && before(ready.items[child + 1], ready.items[child]))
-                        child++;
-                if (child >= ready.count || before(session, ready.items[child]))
-                        break;
-                put_at(index, ready.items[child]);
-                index = child;
-        }
-        put_at(index, session);
-}
-
-static void put_in_heap(struct session *session)
-{
-        if (ready.count == ready.size) {
-                ready.size = ready.size ? 2 * ready.size : 16;
-                ready.items = new_resized(ready.items, ready.size, sizeof(struct session *));
-        }
-        settle(ready.count++, session);
-}
-
-static void take_from_heap(struct session *session)
-{
-        size_t index = session->in_line.ready - 1;
-        struct session *last = ready.items[--ready.count];
-
-        session->in_line.ready = 0;
-        if (last != session)
-                settle(index, last);
-        if (ready.count == 0) {
-                free(take(ready.items));
-                ready.size = 0;
-        }
-}
+static struct heap ready; /* who may begin */
+static size_t in_rows;    /* in the rows of all servers */
 
 /* ---- the rows of servers ---- */
 
@@ -77,13 +21,13 @@ void session_line_look(struct host *host)
         unsigned left = session_places_left_at(host);
 
         for (; line->parked && line->ready < left; line->ready++) {
-                put_in_heap(line->parked);
+                heap_put(&ready, &line->parked->in_line.ready);
                 line->parked = line->parked->in_line.next;
         }
-        for (; line->ready > left;
-             line->ready--) { /* somebody else was faster, or the limit is another one */
+        /* somebody else was faster, or the limit is another one */
+        for (; line->ready > left; line->ready--) {
                 line->parked = line->parked ? line->parked->in_line.previous : line->last;
-                take_from_heap(line->parked);
+                heap_take(&ready, &line->parked->in_line.ready);
         }
 }
 
@@ -92,8 +36,8 @@ static void take_out(struct session *session)
         struct host_line *line = session_host_line(session->host);
         struct session *ahead = session->in_line.previous, *behind = session->in_line.next;
 
-        if (session->in_line.ready) {
-                take_from_heap(session);
+        if (session->in_line.ready.place) {
+                heap_take(&ready, &session->in_line.ready);
                 line->ready--;
         } else if (line->parked == session) {
                 line->parked = behind;
@@ -102,7 +46,7 @@ static void take_out(struct session *session)
         *(behind ? &behind->in_line.previous : &line->last) = ahead;
         session->in_line.next = session->in_line.previous = NULL;
         line->waiting--;
-        ready.waiting--;
+        in_rows--;
 }
 
 /* ---- the line ---- */
@@ -112,14 +56,14 @@ void session_line_join(struct session *session)
         static uint64_t opened;
         struct host_line *line = session_host_line(session->host);
 
-        session->in_line.opened = ++opened;
+        session->in_line.ready.order = ++opened;
         session->in_line.previous = line->last;
         *(line->last ? &line->last->in_line.next : &line->first) = session;
         line->last = session;
         if (!line->parked)
                 line->parked = session;
         line->waiting++;
-        ready.waiting++;
+        in_rows++;
         session_line_look(session->host);
 }
 
@@ -131,8 +75,8 @@ void session_line_leave(struct session *session)
 
 struct session *session_line_next(void)
 {
-        while (ready.count && !session_places_all_taken()) {
-                struct session *session = ready.items[0];
+        for (struct heap_item *first; (first = heap_first(&ready)) && !session_places_all_taken();) {
+                struct session *session = container_of(first, struct session, in_line.ready);
                 if (session_place_is_free(session->host)) {
                         take_out(session);
                         return session;
@@ -144,10 +88,10 @@ struct session *session_line_next(void)
 
 bool session_line_waits(const struct session *session)
 {
-        return ready.waiting && (session_places_all_taken() || session_host_line(session->host)->waiting);
+        return in_rows && (session_places_all_taken() || session_host_line(session->host)->waiting);
 }
 
 bool session_line_is_empty(void)
 {
-        return ready.waiting == 0;
+        return in_rows == 0;
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "daemon/heap.h"
 #include "daemon/loop.h"
 #include "daemon/session/session.h"
 #include "daemon/session/session_limits.h"
@@ -39,8 +40,7 @@ struct session {
         struct calculating *calculating; /* for the engine; NULL: nothing is */
         struct host *host;
         struct {
-                uint64_t opened;                 /* the order of places */
-                size_t ready;                    /* place in the heap, plus 1; 0: it may not begin yet */
+                struct heap_item ready; /* by the order of opening; in no heap: it may not begin yet */
                 struct session *previous, *next; /* in the row of its server */
         } in_line;
         struct session *previous, *next; /* in the list of all */

@@ -42,7 +42,7 @@ static struct session *walked(void)
 
         for (size_t i = 0; i < SESSIONS && !session_places_all_taken(); i++)
                 if (all[i].state == WAITS && session_place_is_free(all[i].session.host) &&
-                    (!first || before(&all[i].session, first)))
+                    (!first || all[i].session.in_line.ready.order < first->in_line.ready.order))
                         first = &all[i].session;
         return first;
 }
