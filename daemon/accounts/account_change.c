@@ -10,8 +10,8 @@
 #include "daemon/accounts/accounts_parts.h"
 
 #include "common/json_fields.h"
+#include "daemon/accounts/index.h"
 #include "daemon/accounts/secrets.h"
-#include "daemon/accounts/senders.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
@@ -222,11 +222,11 @@ static void moved(struct change *change)
  * the old values is known as that. */
 void account_change_values(struct account *account, struct property_values *values)
 {
-        senders_remove(account);
+        index_remove(account);
         properties_done(&account->values);
         account->values = *values;
         *values = (struct property_values){ .kind = account->values.kind };
-        senders_add(account);
+        index_add(account);
         account->generation++;
         account_tell_changed(account);
         tell(account->name, EVENT_ACCOUNT_CHANGED, "changed");

@@ -5,8 +5,8 @@
 
 #include "common/limits.h"
 #include "common/names.h"
+#include "daemon/accounts/index.h"
 #include "daemon/accounts/secrets.h"
-#include "daemon/accounts/senders.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
@@ -178,7 +178,7 @@ void accounts_insert(struct account *account)
                 (void)sorted_insert(&outgoing, account);
         *place_of(account->name) = account;
         account_count_in(account, true);
-        senders_add(account);
+        index_add(account);
 }
 
 void accounts_take_out(struct account *account)
@@ -191,7 +191,7 @@ void accounts_take_out(struct account *account)
                 every.items[at - 1]->next = account->next;
         if (account_is_outgoing(account))
                 (void)sorted_remove(&outgoing, account);
-        senders_remove(account);
+        index_remove(account);
         account_count_in(account, false);
         *place_of(account->name) = account->same_bucket;
         account->next = account->same_bucket = NULL;
@@ -495,13 +495,23 @@ static void load_again(struct account *account)
         account_tell_removed(account);
 }
 
+/* Those that cannot be read, in order of name, while some of them come and go: the first one behind `at`. */
+static struct account *next_unreadable(struct accounts_walk *at)
+{
+        struct account *account = index_next(INDEX_UNREADABLE, "", 0, at->at);
+
+        if (account)
+                accounts_walk_did(at, account);
+        return account;
+}
+
 void accounts_read_again(void)
 {
-        for (struct account *account = accounts_first(), *next; account; account = next) {
-                next = account->next;
-                if (account->unreadable && !account->busy_writing)
+        struct accounts_walk walk = { 0 };
+
+        for (struct account *account; (account = next_unreadable(&walk));)
+                if (!account->busy_writing)
                         load_again(account);
-        }
 }
 
 static bool can_be_read(const char *name)
@@ -519,24 +529,21 @@ static bool can_be_read(const char *name)
 
 size_t accounts_try_again(void)
 {
+        struct accounts_walk walk = { 0 };
         size_t unreadable = 0;
 
-        for (struct account *account = accounts_first(), *next; account; account = next) {
-                next = account->next;
-                if (!account->unreadable)
-                        continue;
+        for (struct account *account; (account = next_unreadable(&walk));)
                 if (account->busy_writing || owner_is_renewed(account->name) || !can_be_read(account->name))
                         unreadable++;
                 else
                         load_again(account);
-        }
         return unreadable;
 }
 
 void accounts_close(void)
 {
         account_changes_close();
-        senders_close();
+        index_close();
         while (every.count) { /* from the end: nothing moves */
                 struct account *account = every.items[every.count - 1];
                 accounts_take_out(account);

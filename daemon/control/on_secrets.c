@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "daemon/accounts/accounts.h"
 #include "daemon/accounts/devices.h"
+#include "daemon/accounts/index.h"
 #include "daemon/control/call.h"
 #include "daemon/control/methods.h"
 #include "daemon/events.h"
@@ -160,11 +161,10 @@ void on_import_key(struct call *call)
 /* The first account that shows this certificate, or NULL. */
 static const struct account *user_of(const char *name)
 {
-        const struct account *account = accounts_first();
+        const struct account *account = index_next(INDEX_KEY, name, 0, "");
 
-        while (account && (account->unreadable ||
-                           strcmp(prop_text(&account->values, PROP_CLIENT_CERTIFICATE), name) != 0))
-                account = account->next;
+        while (account && strcmp(prop_text(&account->values, PROP_CLIENT_CERTIFICATE), name) != 0)
+                account = index_next(INDEX_KEY, name, 0, account->name);
         return account;
 }
 

@@ -7,7 +7,7 @@
 #include "common/mailboxes.h"
 #include "common/names.h"
 #include "daemon/accounts/accounts.h"
-#include "daemon/accounts/senders.h"
+#include "daemon/accounts/index.h"
 #include "daemon/events.h"
 #include "daemon/local_names.h"
 #include "daemon/loop.h"
@@ -69,11 +69,11 @@ void submit_give_up(struct submitting *submitting)
 struct account *submit_account(const char *given, struct cause *cause)
 {
         scoped(scoped_free) char *sender = given && given[0] ? address_on_wire(given) : NULL;
-        struct account *named = sender ? senders_named(sender) : NULL;
+        struct account *named = sender ? index_sender(sender) : NULL;
 
         if (named)
                 return named;
-        struct account *own = sender ? senders_own(sender) : NULL;
+        struct account *own = sender ? index_own(sender) : NULL;
         const char *default_name = settings_current()->default_account;
         struct account *standard = accounts_default(cause);
         if (standard || !own || (default_name && default_name[0]))

@@ -6,6 +6,7 @@
 #include "common/json_fields.h"
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/index.h"
 #include "daemon/events.h"
 #include "daemon/incoming/fetching.h"
 #include "daemon/loop.h"
@@ -51,6 +52,11 @@ const char *heartbeat_state(const struct account *account)
         return number >= 0 && number < (int64_t)count_of(words) ? words[number] : "none";
 }
 
+const struct account *heartbeat_next(const char *name)
+{
+        return index_next(INDEX_HEARTBEAT, "", 0, name);
+}
+
 static void set_state(const struct account *account, enum heartbeat_number state)
 {
         kept_set_number(account->name, KEPT_HEARTBEAT_STATE, state);
@@ -58,36 +64,31 @@ static void set_state(const struct account *account, enum heartbeat_number state
 
 /* ---- who receives it ---- */
 
-static bool receives(const struct account *account, const char *address)
-{
-        return account_enabled(account) && !account_is_outgoing(account) &&
-               strcasecmp(prop_text(&account->values, PROP_ACCOUNT), address) == 0;
-}
-
 bool heartbeat_is_expected(const struct account *account, bool *anybody)
 {
         const char *address = address_of(account);
         bool found = kept_number(account->name, KEPT_HEARTBEAT_RETURNS) &&
                      same_text(kept_text(account->name, KEPT_HEARTBEAT_TO), address);
 
-        *anybody = false;
-        for (const struct account *other = accounts_first(); other && !(found && *anybody);
-             other = other->next) {
-                *anybody = *anybody || (account_enabled(other) && !account_is_outgoing(other));
-                found = found || receives(other, address);
-        }
-        return found && *anybody;
+        *anybody = index_count(INDEX_RECEIVES) != 0;
+        return *anybody && (found || index_next(INDEX_RECEIVES, address, 0, ""));
 }
 
-/* The slowest look of those that may receive it, twice. */
+/* The slowest look of those that may receive it, twice; worked out anew after accounts have changed. */
 static int64_t patience(void)
 {
-        int64_t slowest = 0;
+        static int64_t slowest = -1;
+        static unsigned as_of;
 
-        for (const struct account *other = accounts_first(); other; other = other->next)
-                if (account_enabled(other) && !account_is_outgoing(other) &&
-                    prop_number(&other->values, PROP_POLL_RATE) > slowest)
-                        slowest = prop_number(&other->values, PROP_POLL_RATE);
+        if (slowest < 0 || as_of != index_changes()) {
+                slowest = 0;
+                for (size_t i = 0; i < index_count(INDEX_RECEIVES); i++) {
+                        const struct account *other = index_item(INDEX_RECEIVES, i);
+                        int64_t rate = prop_number(&other->values, PROP_POLL_RATE);
+                        slowest = rate > slowest ? rate : slowest;
+                }
+        }
+        as_of = index_changes();
         return PATIENCE + (2 * slowest < PATIENCE_MOST ? 2 * slowest : PATIENCE_MOST);
 }
 
@@ -229,8 +230,6 @@ int heartbeat_send(struct account *account, struct cause *cause)
 
 /* ---- time ---- */
 
-static int64_t patience_of_look; /* patience(), once for all accounts that are looked at; 0: not yet */
-
 /* True while one is out whose time is not over: the next one does not go before. */
 static bool look_for_missing(struct account *account, int64_t age)
 {
@@ -240,9 +239,7 @@ static bool look_for_missing(struct account *account, int64_t age)
         if (state != HEARTBEAT_QUEUED &&
             (state != HEARTBEAT_SENT || !heartbeat_is_expected(account, &anybody)))
                 return false;
-        if (!patience_of_look)
-                patience_of_look = patience();
-        if (age < patience_of_look)
+        if (age < patience())
                 return true;
         tell_missing(account,
                      state == HEARTBEAT_QUEUED ? "has not been sent" : "was sent and has not arrived");
@@ -274,20 +271,17 @@ static void look_at(struct account *account)
         }
 }
 
-void heartbeats_look(void)
+void heartbeat_look(struct account *account)
 {
-        patience_of_look = 0;
-        for (struct account *account = accounts_first(), *next; account; account = next) {
-                next = account->next;
-                if (address_of(account)[0] && account->sender)
-                        look_at(account);
-        }
+        if (address_of(account)[0] && account->sender)
+                look_at(account);
 }
 
 void heartbeats_clock_was_set(int64_t seconds)
 {
-        for (const struct account *account = accounts_first(); account; account = account->next)
-                if (address_of(account)[0] && kept_number(account->name, KEPT_LAST_HEARTBEAT))
+        for (const struct account *account = heartbeat_next(""); account;
+             account = heartbeat_next(account->name))
+                if (kept_number(account->name, KEPT_LAST_HEARTBEAT))
                         kept_add(account->name, KEPT_LAST_HEARTBEAT, seconds);
 }
 

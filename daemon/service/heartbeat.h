@@ -12,14 +12,16 @@
 
 void heartbeats_open(void);
 void heartbeats_close(void);
-/* Each minute: sends what is due, tells what is missing. */
-void heartbeats_look(void);
+/* Each minute, at each account: sends what is due, tells what is missing. */
+void heartbeat_look(struct account *account);
 /* The wall clock was set, or time went by while the machine slept: nothing is late by it. */
 void heartbeats_clock_was_set(int64_t seconds);
 /* The account is there: its last heartbeat is known when it comes back. The account has gone. */
 void heartbeat_account_added(const struct account *account);
 void heartbeat_forget(const char *account);
 
+/* The first by name of the accounts with a heartbeat that is behind `name`; NULL: there is none. */
+const struct account *heartbeat_next(const char *name);
 /* Property heartbeatState: "none", "queued", "sent", "arrived", "missing". */
 const char *heartbeat_state(const struct account *account);
 /* A sentence about one that is missing, for the caller to free; NULL: none is. */

@@ -320,6 +320,7 @@ static void look_each_minute(struct account *account)
 {
         account_doubt_word(account);
         waiting_look(account);
+        heartbeat_look(account);
         if (!account_is_outgoing(account))
                 retention_look(account, false);
         if (!account_is_outgoing(account) || !queue_counts(account->name).bytes)
@@ -339,7 +340,6 @@ static void every_minute(void *ctx)
         (void)reserve_room(); /* looked at, and told of */
         netmon_look();        /* else a clock that was just set would age mail */
         accounts_round_begin(&minute_round);
-        heartbeats_look();
         certificates_check();
         soon_check();
         reread_note();
@@ -525,6 +525,7 @@ void service_close(void)
         local_names_close();
         devices_close();
         history_close();
+        certificates_flush();
         store_close(); /* answers what is under way: the last uses of the accounts */
         loop_turn();
         certificates_close();

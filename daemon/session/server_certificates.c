@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/index.h"
 #include "daemon/events.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
@@ -39,6 +40,12 @@ struct certificate_memory {
         size_t count;
         char *path; /* NULL: closed */
         bool saving, changed;
+        bool seen;          /* known ones were seen again, which can wait */
+        time_t saved;       /* when the last save began */
+        struct timer *rest; /* set: it is too early for the next one */
+        bool marked;        /* who is in use is known as of these changes of the accounts, */
+        unsigned as_of;
+        time_t first_end; /* none ends before that */
 };
 
 static struct certificate_memory certificate_memory;
@@ -72,6 +79,7 @@ static struct seen_certificate *certificates_find(const char *host, uint16_t por
         struct seen_certificate **at = place_of(host, port);
 
         if (!*at && certificate_memory.count < LIMIT_ACCOUNTS) {
+                certificate_memory.marked = false;
                 *at = new_object(struct seen_certificate);
                 (*at)->host = copy_text(host);
                 (*at)->port = port;
@@ -102,6 +110,12 @@ static void certificates_describe(struct seen_certificate *seen, const char *sub
         seen->verified_by = verifier(verified_by);
 }
 
+static void note_end(const struct seen_certificate *seen)
+{
+        if (seen->not_after < certificate_memory.first_end)
+                certificate_memory.first_end = seen->not_after;
+}
+
 void certificates_close(void)
 {
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
@@ -111,13 +125,18 @@ void certificates_close(void)
                         certificate_memory.buckets[i] = next;
                 }
         certificate_memory.count = 0;
-        certificate_memory.saving = certificate_memory.changed = false;
+        certificate_memory.saving = certificate_memory.changed = certificate_memory.marked = false;
+        timer_free(take(certificate_memory.rest));
         free(take(certificate_memory.path));
 }
 
 /* ---- the file, certificates.json: one write at a time --------------------------------------- */
 
-enum { FILE_MOST = 16 * MIB };
+enum {
+        FILE_MOST = 16 * MIB,
+        REST_MS = 1,            /* for each certificate, from one save to the next */
+        SAVE_SEEN_EVERY = 3600, /* seconds: that known ones were seen again is saved by the hour */
+};
 
 static json_t *seen_json(const struct seen_certificate *seen)
 {
@@ -138,6 +157,12 @@ static json_t *seen_json(const struct seen_certificate *seen)
 /* Writes all of it, later; what changes meanwhile goes with the next write. */
 static void certificates_save(void);
 
+static void rested(unused_arg void *ctx)
+{
+        if (certificate_memory.changed)
+                certificates_save();
+}
+
 static void saved(void *ctx, const struct cause *cause)
 {
         (void)ctx;
@@ -145,15 +170,12 @@ static void saved(void *ctx, const struct cause *cause)
         if (cause_happened(cause))
                 log_about(NULL, LOG_WARNING, NULL, "the memory of certificates cannot be kept: %s",
                           cause->text);
-        else if (certificate_memory.changed)
-                certificates_save();
+        else if (certificate_memory.rest)
+                timer_set(certificate_memory.rest, (int64_t)certificate_memory.count * REST_MS);
 }
 
-static void certificates_save(void)
+static void write_memory(void)
 {
-        certificate_memory.changed = true;
-        if (certificate_memory.saving || !certificate_memory.path)
-                return;
         json_t *root = json_object(), *list = json_array();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
@@ -165,10 +187,25 @@ static void certificates_save(void)
         json_decref(root);
         if (!text)
                 abort();
-        certificate_memory.changed = false;
+        certificate_memory.changed = certificate_memory.seen = false;
         certificate_memory.saving = true;
+        certificate_memory.saved = loop_wall();
         replace_file_later(certificate_memory.path, text, strlen(text), saved, NULL);
         free(text);
+}
+
+static void certificates_save(void)
+{
+        certificate_memory.changed = true;
+        if (!certificate_memory.saving && certificate_memory.path && !timer_is_set(certificate_memory.rest))
+                write_memory();
+}
+
+void certificates_flush(void)
+{
+        if ((certificate_memory.changed || certificate_memory.seen) && !certificate_memory.saving &&
+            certificate_memory.path)
+                write_memory();
 }
 
 struct seen_fields {
@@ -208,6 +245,7 @@ static int take_row(const json_t *row, struct cause *cause)
         (void)snprintf(seen->fingerprint, sizeof seen->fingerprint, "%s", fields.fingerprint);
         certificates_describe(seen, fields.subject, fields.issuer, fields.verified_by);
         seen->not_after = not_after;
+        note_end(seen);
         seen->last_seen = seen->kept = last_seen;
         seen->warned = (int)fields.warned;
         return 0;
@@ -240,6 +278,8 @@ void certificates_open(const char *state_directory)
         struct cause cause = { 0 };
 
         certificate_memory.path = text_of("%s/certificates.json", state_directory);
+        certificate_memory.rest = timer_new(rested, NULL);
+        certificate_memory.first_end = INT64_MAX;
         if (read_memory(&cause) < 0)
                 log_about(NULL, LOG_WARNING, NULL, "the memory of certificates begins anew: %s", cause.text);
 }
@@ -261,11 +301,16 @@ int expiry_warning_due(int64_t days)
 }
 
 /* Whole days; below 0 when it has ended. */
-static int64_t days_left(const struct seen_certificate *seen, time_t now)
+static int64_t days_until(time_t not_after, time_t now)
 {
-        int64_t seconds = (int64_t)seen->not_after - (int64_t)now;
+        int64_t seconds = (int64_t)not_after - (int64_t)now;
 
         return (seconds < 0 ? seconds - (A_DAY - 1) : seconds) / A_DAY;
+}
+
+static int64_t days_left(const struct seen_certificate *seen, time_t now)
+{
+        return days_until(seen->not_after, now);
 }
 
 static char *words_of(const struct seen_certificate *seen, time_t now)
@@ -331,14 +376,17 @@ void certificates_note(const char *host, uint16_t port, const struct certificate
         if (!seen)
                 return;
         hex_print(leaf->sha256, sizeof leaf->sha256, fingerprint);
+        bool same = strcmp(seen->fingerprint, fingerprint) == 0 && same_text(seen->verified_by, verified_by);
         if (strcmp(seen->fingerprint, fingerprint) != 0)
                 seen->warned = 0;
         memcpy(seen->fingerprint, fingerprint, sizeof fingerprint);
         certificates_describe(seen, leaf->subject, leaf->issuer, verified_by);
         seen->not_after = leaf->not_after;
         seen->last_seen = seen->kept = now;
-        (void)announce(seen, now);
-        certificates_save();
+        note_end(seen);
+        certificate_memory.seen = true;
+        if (announce(seen, now) || !same)
+                certificates_save();
 }
 
 /* The server of an account, or NULL when it was not seen yet. */
@@ -349,8 +397,13 @@ static struct seen_certificate *seen_of(const struct account *account)
         return *place_of(prop_text(&account->values, PROP_HOSTNAME), port_in_use(&account->values));
 }
 
+/* A walk over all, where accounts have changed since the last one. */
 static void mark_in_use(void)
 {
+        if (certificate_memory.marked && certificate_memory.as_of == index_changes())
+                return;
+        certificate_memory.marked = true;
+        certificate_memory.as_of = index_changes();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         seen->in_use = false;
@@ -381,29 +434,34 @@ void certificates_check(void)
         time_t now = loop_wall();
 
         mark_in_use();
+        certificate_memory.first_end = INT64_MAX;
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++) {
                 forget_unused(&certificate_memory.buckets[i]);
                 for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
+                        note_end(seen);
+        }
+        if (certificate_memory.seen && now - certificate_memory.saved >= SAVE_SEEN_EVERY)
+                certificates_save();
+        if (!expiry_warning_due(days_until(certificate_memory.first_end, now)))
+                return;
+        for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
+                for (struct seen_certificate *seen = certificate_memory.buckets[i]; seen; seen = seen->next)
                         if (announce(seen, now))
                                 certificates_save();
-        }
 }
 
-/* With each status: who uses which server is looked at only where some certificate ends. */
+/* With each status: they are looked at only where some certificate ends. */
 void certificates_ending(void (*tell)(void *ctx, const char *sentence), void *ctx)
 {
         time_t now = loop_wall();
-        bool marked = false;
 
+        if (!expiry_warning_due(days_until(certificate_memory.first_end, now)))
+                return;
+        mark_in_use();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
                      seen = seen->next) {
-                        if (!expiry_warning_due(days_left(seen, now)))
-                                continue;
-                        if (!marked)
-                                mark_in_use();
-                        marked = true;
-                        if (!seen->in_use)
+                        if (!seen->in_use || !expiry_warning_due(days_left(seen, now)))
                                 continue;
                         scoped(scoped_free) char *words = words_of(seen, now);
                         tell(ctx, words);

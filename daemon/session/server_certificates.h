@@ -13,6 +13,8 @@
 /* Reads the file; one that is missing or damaged is an empty memory (the damage is logged). */
 void certificates_open(const char *state_directory);
 void certificates_close(void);
+/* Saves what is not yet: ahead of the end. */
+void certificates_flush(void);
 /* True when that is what the server showed last, and it need not be told again today: it is seen now. */
 bool certificates_known(const char *host, uint16_t port, const char *fingerprint, const char *verified_by);
 /* A server has shown this certificate, whatever was decided about it: verified_by as in struct channel_info.

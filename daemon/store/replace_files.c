@@ -59,8 +59,7 @@ static int sync_some(struct many_files *many)
 {
         for (int i = 0; i < FILES_IN_JOB && many->at < many->count; i++, many->at++) {
                 const char *name = many->files[many->at].name;
-                scoped(scoped_close) int fd =
-                        openat(many->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+                scoped(scoped_close) int fd = openat(many->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
                 if (fd < 0 || disk_sync(fd) < 0)
                         return cause_errno(&many->cause, errno, "cannot sync %s/%s", many->path, name);
         }

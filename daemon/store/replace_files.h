@@ -14,8 +14,8 @@ struct file_text {
 };
 
 /* Blocks: worker threads, or start. */
-int replace_files(const char *folder, const struct file_text *files, size_t count,
-                  struct cause *cause) must_use;
+int replace_files(const char *folder, const struct file_text *files, size_t count, struct cause *cause)
+        must_use;
 /* The same on the pools, some files in each job; all is borrowed until `done`, on the loop. */
 void replace_files_later(const char *folder, const struct file_text *files, size_t count,
                          void (*done)(void *ctx, const struct cause *cause), void *ctx);

@@ -29,7 +29,10 @@ static void seam_replace(const char *path, const void *bytes, size_t len,
 #define replace_file_later seam_replace
 #include "daemon/session/server_certificates.c"
 
+#include "daemon/store/disk.h"
 #include "state_folder.h"
+
+#include <stdatomic.h>
 
 enum { NOON = 1742727600 };
 
@@ -62,12 +65,14 @@ static void use(const char *name, const char *host, uint16_t port)
         properties_done(&values);
         account->next = users;
         users = account;
+        index_add(account);
 }
 
 static void unuse_all(void)
 {
         while (users) {
                 struct account *next = users->next;
+                index_remove(users);
                 account_free(users);
                 users = next;
         }
@@ -171,6 +176,61 @@ START_TEST(those_that_end_are_told_of_at_little_cost)
         certificates_ending(count_ending, &told);
         ck_assert_uint_eq(told, 1);
         ck_assert_uint_eq(walks, 1);
+        certificates_ending(count_ending, &told);
+        certificates_check();
+        ck_assert_uint_eq(walks, 1); /* no account has changed since */
+        unuse_all();
+        certificates_ending(count_ending, &told);
+        ck_assert_uint_eq(told, 2);
+        ck_assert_uint_eq(walks, 2);
+}
+END_TEST
+
+static atomic_uint saves;
+
+static int count_rename(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+        if (strcmp(to, "certificates.json") == 0)
+                atomic_fetch_add(&saves, 1);
+        return disk_real_calls()->rename(from_folder, from, to_folder, to, flags);
+}
+
+static void await_save(void)
+{
+        while (certificate_memory.saving)
+                loop_turn();
+}
+
+/* All are written with each save: thousands of new ones in a row, or the same ones seen again each day, make
+ * few of these. */
+START_TEST(many_are_saved_seldom)
+{
+        enum { MANY = 200 };
+        struct disk_calls calls = *disk_real_calls();
+
+        calls.rename = count_rename;
+        disk_use(&calls);
+        use("a", "one.example", 1);
+        saves = 0;
+        for (uint16_t port = 1; port <= MANY; port++)
+                show("one.example", port, 1, 100, "system");
+        await_save();
+        ck_assert_uint_le(atomic_load(&saves),
+                          2); /* the first is tried twice: there is nothing to be swapped */
+        atomic_store(&saves, 0);
+        loop_advance(MANY * REST_MS);
+        await_save();
+        ck_assert_uint_eq(atomic_load(&saves), 1);
+        loop_freeze(loop_now() + MANY * REST_MS, NOON + A_DAY);
+        for (uint16_t port = 1; port <= MANY; port++)
+                show("one.example", port, 1, 100, "system");
+        loop_advance(MANY * REST_MS);
+        await_save();
+        ck_assert_uint_eq(atomic_load(&saves), 1);
+        certificates_check();
+        await_save();
+        ck_assert_uint_eq(atomic_load(&saves), 2);
+        disk_use(NULL);
 }
 END_TEST
 
@@ -241,6 +301,7 @@ START_TEST(what_is_on_disk_is_found_again)
         show("one.example", 1, 1, 5.5, "user");
         show("one.example", 2, 2, 100, "");
         json_t *before = certificates_list();
+        certificates_flush();
         certificates_close();
         certificates_open(state_folder);
         json_t *after = certificates_list();
@@ -293,6 +354,7 @@ int main(void)
         tcase_add_checked_fixture(all, open_all, close_all);
         tcase_add_test(all, warns_once_for_each_day_of_the_setting);
         tcase_add_test(all, those_that_end_are_told_of_at_little_cost);
+        tcase_add_test(all, many_are_saved_seldom);
         tcase_add_test(all, a_new_certificate_is_warned_of_anew);
         tcase_add_test(all, known_until_it_changes_or_a_day_has_passed);
         tcase_add_test(all, the_list_is_in_order_of_their_end_and_names_accounts);

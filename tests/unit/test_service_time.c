@@ -221,7 +221,7 @@ END_TEST
 static void heart_beats_for(int64_t minutes)
 {
         for (; minutes; minutes--) {
-                heartbeats_look();
+                heartbeat_look(account);
                 pass(60);
         }
 }

@@ -12,6 +12,7 @@
 
 #include "common/names.h"
 #include "daemon/accounts/accounts_parts.h"
+#include "daemon/accounts/index.h"
 #include "daemon/events.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/server_users.h"
@@ -439,20 +440,29 @@ END_TEST
 
 /* ---- who uses which server ---- */
 
+static void use_tls(struct account *account, bool tls)
+{
+        index_remove(account);
+        account->values.of[PROP_USE_SSL].number = tls;
+        account->values.of[PROP_USE_STARTTLS].number = 0;
+        index_add(account);
+}
+
 START_TEST(servers_have_users)
 {
         struct account *out = there_is("out", KIND_OUTGOING);
         struct cause cause = { 0 };
 
-        out->values.of[PROP_USE_SSL].number = 1;
-        out->values.of[PROP_USE_STARTTLS].number = 0;
+        use_tls(out, true);
         ck_assert(server_users_of("mail.example.net", 465));
         ck_assert(!server_users_of("mail.example.net", 993));
         ck_assert(!server_users_of("other.example.net", 465));
-        out->values.of[PROP_USE_SSL].number = 0; /* it looks at no certificate */
+        use_tls(out, false); /* it looks at no certificate */
         ck_assert(!server_users_of("mail.example.net", 465));
         cause_set(&cause, CAUSE_STORAGE, "the file is damaged");
+        index_remove(out);
         account_cannot_be_read(out, &cause);
+        index_add(out);
         ck_assert(server_users_of("other.example.net", 465)); /* it may be its server */
 }
 END_TEST
