@@ -120,10 +120,15 @@ void receiver_tested(struct receiver *receiver, const struct cause *why)
                 receiver_start_over(receiver);
 }
 
-/* At once, in the middle of a message too: bytes of a server that is no longer trusted are not stored. */
+/* At once, in the middle of a message too: bytes of a server that is no longer trusted are not stored. A
+ * session that another might be better than is let finish its poll. */
 void receiver_check_trust(struct receiver *receiver)
 {
-        if (receiver->session && !session_still_trusted(receiver->session)) {
+        bool waits = receiver->phase == IDLING || receiver->phase == RESTING;
+
+        if (!receiver->session)
+                return;
+        if (!session_still_trusted(receiver->session) || (waits && session_may_verify(receiver->session))) {
                 receiver_drop_session(receiver);
                 receiver_wait(receiver, 0);
         }

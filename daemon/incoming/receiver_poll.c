@@ -144,7 +144,8 @@ static void rest(struct receiver *receiver)
                 receiver->whole = true;
                 receiver_begin_poll(receiver);
         } else if (receiver_is_pop3(receiver) || receiver->runner.winding_down ||
-                   session_contended(receiver->session) || apart || (!idles && rate > KEEP_OPEN_BELOW)) {
+                   session_contended(receiver->session) || session_may_verify(receiver->session) || apart ||
+                   (!idles && rate > KEEP_OPEN_BELOW)) {
                 receiver->phase = QUITTING;
                 session_quit(receiver->session);
         } else if (idles && !pause) {

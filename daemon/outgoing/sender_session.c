@@ -283,6 +283,15 @@ void sender_open_session(struct sender *sender)
                 account_tell_status(sender->runner.account);
 }
 
+static void retire(struct sender_session *session)
+{
+        session->retiring = true;
+        if (!session->ready)
+                sender_session_free(session); /* nothing in flight: an old way of connecting */
+        else
+                sender_session_tend(session);
+}
+
 /* The account has changed: sessions by its old values end as soon as what they carry is done, and take
  * nothing new. Those that were still connecting carry nothing and end at once. */
 void sender_retire_all(struct sender *sender)
@@ -290,16 +299,13 @@ void sender_retire_all(struct sender *sender)
         runner_forget_token(&sender->runner);
         for (struct sender_session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
-                session->retiring = true;
-                if (!session->ready)
-                        sender_session_free(session); /* nothing in flight: an old way of connecting */
-                else
-                        sender_session_tend(session);
+                retire(session);
         }
 }
 
 /* An exemption was withdrawn, an anchor deleted: what is in flight is not finished first. What may have been
- * taken by the server in that moment is AMBIGUOUS and sent again. */
+ * taken by the server in that moment is AMBIGUOUS and sent again. One that another might be better than
+ * finishes what it carries. */
 void sender_check_trust(struct sender *sender)
 {
         struct cause cause;
@@ -308,8 +314,11 @@ void sender_check_trust(struct sender *sender)
         sender_check_soon(sender);
         for (struct sender_session *session = sender->sessions, *next; session; session = next) {
                 next = session->next;
-                if (session_still_trusted(session->session))
+                if (session_still_trusted(session->session)) {
+                        if (session->ready && session_may_verify(session->session))
+                                retire(session);
                         continue;
+                }
                 if (session->ready)
                         smtp_mail_lost(session_engine(session->session), &cause);
                 sender_session_free(session);

@@ -97,6 +97,9 @@ bool session_still_routed(const struct session *session);
 /* After trust changed: true when the session may go on; false when the exemption or anchor it rests on has
  * gone. */
 bool session_still_trusted(const struct session *session);
+/* True when it rests on an exemption, and the anchors have changed since: a new one might verify without
+ * help, which alone shows that the exemption is needed no more. */
+bool session_may_verify(const struct session *session);
 
 /* True when what is trusted changed while this session was being made: a failure then says nothing of the
  * server. */

@@ -108,6 +108,12 @@ bool session_still_routed(const struct session *session)
                (fd >= 0 && route_is_the_same(fd)); /* one that waits for its place has no way yet */
 }
 
+bool session_may_verify(const struct session *session)
+{
+        return session->info.version && session->verdict == VERDICT_ALLOWED &&
+               session->generation < trust_anchors_generation();
+}
+
 /* After a change of trust, without another handshake: the anchor or the approval that the verdict rested on
  * must still be there. A session without TLS rests on nothing. */
 bool session_still_trusted(const struct session *session)

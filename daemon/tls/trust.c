@@ -23,6 +23,7 @@
 static struct trust_stores stores;
 static char *state_directory; /* NULL: closed */
 static uint64_t generation = 1;
+static uint64_t anchors_generation = 1; /* the first with the present anchors */
 static void (*subscriber)(void *ctx, const char *why);
 static void *subscriber_ctx;
 
@@ -31,6 +32,11 @@ static void *subscriber_ctx;
 uint64_t trust_generation(void)
 {
         return generation;
+}
+
+uint64_t trust_anchors_generation(void)
+{
+        return anchors_generation;
 }
 
 void trust_on_change(void (*changed)(void *ctx, const char *why), void *ctx)
@@ -64,8 +70,8 @@ static void add_anchors(X509_STORE *store, const struct anchors *anchors, bool e
         }
 }
 
-/* One X509_STORE of everything, in place of the last. The user's come first: of two equal certificates the
- * store keeps the first. */
+/* One X509_STORE of everything, in place of the last; the generation that trust_changed() makes of it is
+ * told. The user's come first: of two equal certificates the store keeps the first. */
 static void rebuild(void)
 {
         X509_STORE *store = X509_STORE_new();
@@ -82,6 +88,7 @@ static void rebuild(void)
                 (void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
         context_use_store(store);
         X509_STORE_free(store);
+        anchors_generation = generation + 1;
 }
 
 /* What cannot be read takes the place of what was there: the files say what is trusted, and nobody knows
@@ -105,7 +112,9 @@ int trust_open(const struct trust_settings *settings, struct cause *cause)
 {
         trust_close();
         state_directory = copy_text(settings->state_directory);
-        return read_all(settings, cause);
+        int result = read_all(settings, cause);
+        anchors_generation = generation; /* nothing was judged before */
+        return result;
 }
 
 int trust_reload(const struct trust_settings *settings, struct cause *cause)

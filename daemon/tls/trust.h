@@ -26,6 +26,8 @@ const struct cause *trust_fault(void);
 
 /* A number that changes whenever a past decision may not be repeated: stores, Allowed Hosts. */
 uint64_t trust_generation(void);
+/* The one since which the anchors are what they are: what was judged before might be judged otherwise. */
+uint64_t trust_anchors_generation(void);
 /* Bumps it and tells the subscriber (the station ends sessions judged before). */
 void trust_changed(const char *why);
 void trust_on_change(void (*changed)(void *ctx, const char *why), void *ctx);

@@ -193,6 +193,27 @@ def test_a_root_that_is_deleted_ends_its_sessions(station, idle, certificates):
     station.wait_status("in", "challenge", timeout=8)
 
 
+def test_a_root_that_comes_renews_what_rests_on_an_exemption(station, idle, account, certificates):
+    """Sessions that are kept would go on by exemption for hours, and the exemption would count as needed."""
+    one = account(certificates.leaf("user", "127.0.0.1"))
+    one.challenged()
+    idle("user")
+    station.wait_status("in", "challenge")
+    for challenge in station.json("challenge", "list"):
+        accept(station, challenge)
+    one.send_through()
+    for name in ("a", "in"):
+        assert station.wait_status(name, "ok")["tls"]["verifiedBy"] == "allowedHost"
+    station.ctl("trust", "import", "-", stdin=certificates.user.pem)
+    one.send_through()
+    for name in ("a", "in"):
+        until(lambda: station.account(name)["tls"]["verifiedBy"] == "user")
+    until(lambda: [entry["needless"] for entry in station.json("allowed", "list")] == [True, True])
+    station.ctl("allowed", "prune")
+    assert station.json("allowed", "list") == []
+    one.send_through()
+
+
 def test_resumption_never_revives_a_decision(station, account):
     one = account(pki.leaf(None, ["127.0.0.1"]))
     _, challenge = one.challenged()
