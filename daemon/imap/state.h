@@ -54,8 +54,7 @@ enum {
         IMAP_FLIGHTS = IMAP_WINDOW + 1, /* no step has more */
         IMAP_PER_COMMAND = 256,
         IMAP_BYTES_PER_COMMAND = 1 * MIB,
-        IMAP_PART = 1 * MIB, /* of a message over MAILBOX_WHOLE, at first; then as much as has come before, */
-        IMAP_PART_MOST = 64 * MIB, /* up to this: a server looks for its place at the beginning of each */
+        IMAP_PART_MOST = INT32_MAX, /* of a message over MAILBOX_WHOLE; servers count in such numbers */
         IMAP_BATCH = 64
 };
 

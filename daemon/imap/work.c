@@ -252,12 +252,13 @@ bool imap_in_parts(const struct imap_wanted *item)
         return item->size > MAILBOX_WHOLE;
 }
 
-/* How much the part has that begins at `at`. */
+/* How much is asked for from there on: all that is announced, and more, since a part that is not full tells
+ * the end. One is cheaper than several: for the second one Dovecot reads all of the message. */
 static uint64_t part_size(const struct imap_wanted *item, uint64_t at)
 {
-        uint64_t before = at - item->from;
+        uint64_t rest = item->size > at ? item->size - at : 0;
 
-        return before < IMAP_PART ? IMAP_PART : before > IMAP_PART_MOST ? IMAP_PART_MOST : before;
+        return rest < IMAP_PART_MOST - MAILBOX_WHOLE ? rest + MAILBOX_WHOLE : IMAP_PART_MOST;
 }
 
 /* A partial fetch (RFC 3501, 6.4.5): the server answers with the origin and perhaps with fewer bytes than

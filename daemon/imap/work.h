@@ -35,9 +35,9 @@ int imap_operation_done(struct imap_session *session, void (*finished)(struct im
 
 /* ---- a large message in parts (RFC 9051 section 6.4.5, BODY.PEEK[]<from.count>) ---- */
 
-/* Several are in flight, and a session that is cut is gone on with where it was. The server's word for the
- * size decides how many are asked for at first and nothing else: a message has ended when a part came back
- * short at or behind that size, or empty. */
+/* Mostly one, and a session that is cut is gone on with where it was. The server's word for the size decides
+ * how much is asked for at first and nothing else: a message has ended when a part came back short at or
+ * behind that size, or empty. */
 bool imap_in_parts(const struct imap_wanted *item);
 /* Says the next command for a part when the next message is one in parts. */
 bool imap_say_next_part(struct imap_session *session);

@@ -22,7 +22,7 @@ struct mailbox_info {
  * operation. */
 enum { MAILBOX_READ_OVER = 32 * 1024 * 1024 };
 
-/* A larger message is fetched in parts where the protocol has them (IMAP), and gone on with after a cut. */
+/* A larger message is fetched by part where the protocol has that (IMAP), and gone on with after a cut. */
 enum { MAILBOX_WHOLE = 1024 * 1024 };
 
 /* What came of a message is not what was announced: the server is not told that it is here. */
