@@ -72,6 +72,16 @@ static bool without_parameters(const struct hearing *h)
         return true;
 }
 
+/* In a session that has carried mail already, what it says is about that. */
+static bool in_a_new_session(const struct hearing *h)
+{
+        if (!smtp_session_is_remembered(h->session) || !h->session->carried)
+                return false;
+        not_taken(h);
+        smtp_session_begin_anew(h->session, h->words);
+        return true;
+}
+
 static bool without_pipelining(const struct hearing *h)
 {
         struct smtp_session *s = h->session;
@@ -151,11 +161,7 @@ bool hearing_of_more(const struct hearing *h)
                 heard_ending(h);
                 return true;
         case MEANS_NEW_SESSION:
-                if (!smtp_session_is_remembered(h->session))
-                        break;
-                not_taken(h);
-                smtp_session_begin_anew(h->session, h->words);
-                return true;
+                return in_a_new_session(h);
         case MEANS_SIGN_IN:
         case MEANS_ACCOUNT_LATER:
                 not_taken(h);
@@ -164,7 +170,7 @@ bool hearing_of_more(const struct hearing *h)
         case MEANS_NO_PARAMETERS:
                 return without_parameters(h);
         case MEANS_NO_PIPELINING:
-                return without_pipelining(h);
+                return without_pipelining(h) || (h->about.what == AWAIT_MAIL && in_a_new_session(h));
         case MEANS_NO_CHUNKING:
                 return without_chunking(h);
         case MEANS_OTHER_NAME:

@@ -41,6 +41,11 @@ static const struct row {
         { SMTP_TO_MAIL | SMTP_TO_RSET, 400, 599, NULL,
           "this session|per session|this connection|per connection|timeout|timed out|time out|idle",
           IF_CARRIED, MEANS_NEW_SESSION, 0 },
+        { SMTP_TO_MAIL | SMTP_TO_RSET, 421, 421, NULL, NULL, IF_CARRIED | IF_BARE, MEANS_ENDS,
+          SAID_THROTTLED },
+        { SMTP_TO_MAIL | SMTP_TO_RSET, 421, 421, NULL, NULL, IF_CARRIED | IF_BARE, MEANS_ENDS,
+          SAID_CONNECTIONS },
+        { SMTP_TO_MAIL | SMTP_TO_RSET, 421, 421, NULL, NULL, IF_CARRIED | IF_BARE, MEANS_NEW_SESSION, 0 },
         { ~0u, 421, 421, NULL, NULL, 0, MEANS_ENDS, 0 },
 
         /* our name; "ehlo" and "helo" in words of a refusal are about nothing else */

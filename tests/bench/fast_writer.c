@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that sending costs, for measuring: one message, in memory, handed COUNT times to a server at a port
- * of 127.0.0.1, by TLS from the first byte with its certificate checked. No queue, no disk. Commands are
- * pipelined: with CHUNKING message after message with few answers awaited, else the envelope of the next one in
- * one group with the end of the last (RFC 2920). Each answer is looked at.
- * Usage: fast_writer PORT ROOT.pem CONNECTIONS COUNT MESSAGE; the message has CRLF, and no line begins with a dot.
+ * The least that sending costs, for measuring: one message, in memory, handed COUNT times to a server at a
+ * port of 127.0.0.1, by TLS from the first byte with its certificate checked. No queue, no disk. Commands are
+ * pipelined: with CHUNKING message after message with few answers awaited, else the envelope of the next one
+ * in one group with the end of the last (RFC 2920). Each answer is looked at. Usage: fast_writer PORT
+ * ROOT.pem CONNECTIONS COUNT MESSAGE; the message has CRLF, and no line begins with a dot.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -150,7 +150,8 @@ static void *run(void *unused)
         (void)unused;
         if (!w || fd < 0 || connect(fd, (struct sockaddr *)&server, sizeof server) < 0 ||
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !(w->ssl = SSL_new(context)) ||
-            SSL_set_fd(w->ssl, fd) != 1 || SSL_set1_host(w->ssl, "localhost") != 1 || SSL_connect(w->ssl) != 1)
+            SSL_set_fd(w->ssl, fd) != 1 || SSL_set1_host(w->ssl, "localhost") != 1 ||
+            SSL_connect(w->ssl) != 1)
                 fail("cannot connect");
         if (offers_chunking(w))
                 by_chunks(w);

@@ -271,6 +271,36 @@ START_TEST(a_way_is_remembered)
 }
 END_TEST
 
+/* A server that takes one message in a session says so at the next MAIL: that one goes in a session of its
+ * own, at once, and so do those after it. */
+START_TEST(one_message_in_a_session)
+{
+        static const char *const offers[] = { PLAIN, PIPED, ALL };
+        static const char *const replies[] = { "421 closing transmission channel", "503 5.5.1 bad sequence",
+                                               "451 4.7.0 too many messages in this session" };
+
+        prepare(1);
+        memset(says, 0, sizeof says);
+        for (unsigned round = 0; round < 4; round++) {
+                send_once(offers[_i / 3]);
+                ck_assert_uint_eq(post.finished, round + 1);
+                ck_assert_int_eq(post.recipients[0].outcome, OUTCOME_SENT);
+                post.recipients[0] = (struct smtp_recipient){ .address = post.addresses[0] };
+                post.at = 0;
+                says[0] = (struct say){ "MAIL", replies[_i % 3], 2 };
+                says[1] = (struct say){ "RCPT", "503 no MAIL", 2 };
+                says[2] = (struct say){ "DATA", "503 no MAIL", 2 };
+                says[3] = (struct say){ ".", "503 no MAIL", 2 };
+                smtp_mail_send(engine, &post.mail);
+                exchange();
+                ck_assert_msg(post.again, "%s: %s", replies[_i % 3], post.recipients[0].reply);
+                memset(says, 0, sizeof says);
+                engine->class->free(engine);
+        }
+        receiver_done(&receiver);
+}
+END_TEST
+
 static size_t count(const char *word)
 {
         size_t found = 0;
@@ -378,6 +408,7 @@ int main(void)
 
         tcase_add_loop_test(tests, odd_servers_are_sent_to_in_another_way, 0, count_of(odd));
         tcase_add_test(tests, a_way_is_remembered);
+        tcase_add_loop_test(tests, one_message_in_a_session, 0, 9);
         tcase_add_test(tests, recipients_go_in_groups_of_what_is_taken);
         tcase_add_loop_test(tests, recipients_go_in_groups_where_all_are_refused, 0, 3);
         tcase_add_test(tests, a_stray_line_is_no_fault);
