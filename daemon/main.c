@@ -351,9 +351,10 @@ static int serve(void)
         timer_free(take(hangup.timer));
         netmon_close();
         manager_close();
-        listener_close();
+        listener_stop();
         smtpd_listener_close();
         service_close();
+        listener_close();
         loop_close();
         journal_tell_repeats(true);
         return EXIT_SUCCESS;

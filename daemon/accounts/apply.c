@@ -525,14 +525,18 @@ void apply_close(void)
 
         if (!apply)
                 return;
-        if (apply->is_written) /* all is on disk, and the next start finds it like that */
+        if (apply->is_written) { /* all is on disk, and the next start finds it like that */
                 for (; apply->at < apply->count; apply->at++)
                         tell_changed(apply, &apply->planned[apply->at]);
-        else
+        } else if (apply->is_decided) {
+                struct cause *cause = causes_add(&apply->problems);
+                (void)cause_set(cause, CAUSE_CANCELLED,
+                                "the daemon is ending, and makes it so when it starts again");
+                cause_remedy(cause, "look at it then: emailsecctl account list");
+        } else {
                 (void)cause_set(causes_add(&apply->problems), CAUSE_CANCELLED,
-                                apply->is_decided
-                                        ? "the daemon is ending, and makes it so when it starts again"
-                                        : "the daemon is ending; nothing was changed");
+                                "the daemon is ending; nothing was changed");
+        }
         finish(apply);
 }
 

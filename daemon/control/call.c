@@ -126,9 +126,10 @@ static bool is_among(enum cause_code code, const enum cause_code *codes, size_t 
 static const char *error_name(const struct call *call, enum cause_code code)
 {
         static const enum cause_code own[] = {
-                CAUSE_INVALID,     CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND, CAUSE_EXISTS,    CAUSE_AMBIGUOUS,
-                CAUSE_PERMISSION,  CAUSE_STATE,         CAUSE_BUSY,      CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL,
-                CAUSE_FINGERPRINT, CAUSE_STORAGE,       CAUSE_INTERNAL,  CAUSE_DISABLED,  CAUSE_CALL,
+                CAUSE_INVALID,   CAUSE_PORT_REQUIRED, CAUSE_NOT_FOUND,   CAUSE_EXISTS,
+                CAUSE_AMBIGUOUS, CAUSE_PERMISSION,    CAUSE_STATE,       CAUSE_BUSY,
+                CAUSE_TOO_LARGE, CAUSE_QUEUE_FULL,    CAUSE_FINGERPRINT, CAUSE_STORAGE,
+                CAUSE_INTERNAL,  CAUSE_DISABLED,      CAUSE_CALL,        CAUSE_NO_DAEMON,
         };
         static const enum cause_code not_of_trust[] = { CAUSE_PORT_REQUIRED, CAUSE_EXISTS, CAUSE_QUEUE_FULL,
                                                         CAUSE_DISABLED, CAUSE_CALL };

@@ -358,7 +358,7 @@ void clients_wind_down(void)
         for (struct client *client = clients; client; client = client->next) {
                 client->winding_down = true;
                 if (client->call && client->call->cancel && (client->call->method->flags & METHOD_WAITS)) {
-                        client_end(client);
+                        client_tell_end(client);
                 } else if (!client->call && !client->parsing) {
                         client->closing = true; /* once it has read its answers */
                         client_flush(client);
@@ -366,10 +366,21 @@ void clients_wind_down(void)
         }
 }
 
+void clients_stop(void)
+{
+        for (struct client *client = clients; client; client = client->next) {
+                client->winding_down = true;
+                if (!client->ending && (!client->call || client->call->cancel))
+                        client_tell_end(client);
+        }
+}
+
 void clients_close(void)
 {
         while (clients) {
                 struct client *client = clients;
+                if (!client->ending && client->call)
+                        client_tell_end(client);
                 client_end(client);
                 detach(client); /* now: what its call works with ends next */
         }

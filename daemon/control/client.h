@@ -17,7 +17,10 @@ void client_new(int fd, const struct peer *peer);
  * minute, wait for nothing and are not of the people in charge; of one user, or (NULL) of all. False when
  * there is none. */
 bool clients_end_idle(const struct share *of);
-/* Ends every connection at once (the daemon ends). */
-void clients_close(void);
-/* Stops reading new calls; those under way are answered. */
+/* The daemon ends, in three steps. Stops reading new calls; those under way are answered, and who waits for
+ * something to happen is told that the daemon has ended. */
 void clients_wind_down(void);
+/* Who could still begin something is told so as well, and each call whose work can be given up. */
+void clients_stop(void);
+/* All have been answered that will be: the others are told so too. Ends every connection at once. */
+void clients_close(void);

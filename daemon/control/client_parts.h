@@ -91,6 +91,9 @@ void client_ready(void *ctx, int what);
 void client_take_calls(struct client *client);
 /* Takes it out of the line. */
 void client_leave_line(struct client *client);
+/* The daemon ends before this client's call, read or not, is answered: it is told so, or (what was written of
+ * an answer cannot become another one) cut off. */
+void client_tell_end(struct client *client);
 /* True when the peer has gone, and not only ended its side. */
 bool client_hung_up(const struct client *client);
 void serve_close(void);

@@ -311,18 +311,24 @@ void listener_wind_down(void)
         clients_wind_down();
 }
 
-void listener_close(void)
+void listener_stop(void)
 {
-        clients_close();
+        clients_stop();
         watch_free(take(listener.watch));
         timer_free(take(listener.pause));
+        close_fd(&listener.fd);
+        if (listener.path)
+                (void)unlink(listener.path);
+        free(take(listener.path));
+}
+
+void listener_close(void)
+{
+        listener_stop();
+        clients_close();
         timer_free(take(listener.over));
         end_refused(NULL);
         buf_free(&listener.instead);
         buf_free(&listener.refusal);
-        close_fd(&listener.fd);
         close_fd(&listener.reserve);
-        if (listener.path)
-                (void)unlink(listener.path);
-        free(take(listener.path));
 }

@@ -19,5 +19,8 @@ int listener_stand_in(const char *path, const struct cause *why, struct cause *c
 void listener_turn_away(void);
 /* No new connections; those there are answered and end. */
 void listener_wind_down(void);
-/* Removes the socket file when it was made here. */
+/* Before what the calls work with is closed: the socket goes, with its file where it was made here. Calls
+ * that can be given up are answered that the daemon has ended; the others are left to what closes now. */
+void listener_stop(void);
+/* The last answers go, and the connections end. */
 void listener_close(void);

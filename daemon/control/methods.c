@@ -78,7 +78,7 @@ const struct method methods[] = {
         { SERVICE "ListMissing", PERMIT_READ, SMALL, 0, on_list_missing, { MUST(NAME) } },
         { SERVICE "ForgetMissing", PERMIT_ADMIN, SMALL, METHOD_CHANGES, on_forget_missing,
           { MUST(NAME), MAY(ID) } },
-        { SERVICE "Monitor", PERMIT_READ, SMALL, METHOD_MORE | METHOD_WAITS, on_monitor,
+        { SERVICE "Monitor", PERMIT_READ, SMALL, METHOD_MORE | METHOD_WAITS | METHOD_EVENTS, on_monitor,
           { MAY(EVENTS), MAY(ACCOUNTS), MAY(SINCE), MAY(SUBSCRIBER) } },
         { SERVICE "Acknowledge", PERMIT_READ, SMALL, 0, on_acknowledge, { MUST(SUBSCRIBER), MUST(CURSOR) } },
         { SERVICE "ListSubscribers", PERMIT_READ, SMALL, 0, on_list_subscribers, NOTHING },

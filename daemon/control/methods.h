@@ -118,6 +118,7 @@ enum {
         METHOD_MORE = 1,    /* must be called with `more` */
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
         METHOD_WAITS = 4,   /* may wait long for something to happen */
+        METHOD_EVENTS = 16, /* its client hears of the end by an event: it gets no answer then */
         METHOD_CHANGES = 8, /* changes something, or hands out all: what, and by whom, goes into the audit
                                trail (call.h) */
 };

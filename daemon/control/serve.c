@@ -59,28 +59,37 @@ void serve_close(void)
 
 /* ---- refusing ---- */
 
-/* Says why before the connection ends, since nothing after it can be trusted to begin where a call begins. */
-static void refuse(struct client *client, const char *interface, const struct cause *cause)
+/* NULL: of what is no call, or of none that is known. */
+static json_t *error_of(const struct method *method, const struct cause *cause)
 {
+        bool own = method && strncmp(method->name, "io.emailsec.", strlen("io.emailsec.")) == 0;
+        const char *name = own ? method->name : "io.emailsec.EmailService.X";
         json_t *object = json_object(), *parameters = json_object();
-        scoped(scoped_free) char *error = text_of("%s.%s", interface, cause_kind(cause->code)->name);
+        scoped(scoped_free) char *error =
+                text_of("%.*s.%s", (int)(strrchr(name, '.') - name), name, cause_kind(cause->code)->name);
 
-        share_notice(client->share, "a control client (%s) was refused: %s", client->who, cause->text);
         json_put_text(object, "error", error);
         json_put(parameters, "cause", cause_json(cause));
         if (cause->code == CAUSE_INVALID)
                 json_put(parameters, "problems",
                          problems_json(&(struct causes){ .items = (struct cause *)cause, .count = 1 }));
         json_put(object, "parameters", parameters);
+        return object;
+}
+
+/* Says why before the connection ends, since nothing after it can be trusted to begin where a call begins. */
+static void refuse_method(struct client *client, const struct method *method, const struct cause *cause)
+{
+        share_notice(client->share, "a control client (%s) was refused: %s", client->who, cause->text);
         client->closing = client->refused = true;
         client->active = loop_now();
-        client_send(client, object, -1);
+        client_send(client, error_of(method, cause), -1);
         frame_reader_free(&client->reader);
 }
 
 static void refuse_call(struct client *client, const struct cause *cause)
 {
-        refuse(client, "io.emailsec.EmailService", cause);
+        refuse_method(client, NULL, cause);
 }
 
 static void refuse_overdraft(struct client *client)
@@ -91,13 +100,28 @@ static void refuse_overdraft(struct client *client)
         refuse_call(client, &cause);
 }
 
-static void refuse_method(struct client *client, const struct method *method, const struct cause *cause)
+/* What its work was told to do may be done all the same. */
+void client_tell_end(struct client *client)
 {
-        bool own = method && strncmp(method->name, "io.emailsec.", strlen("io.emailsec.")) == 0;
-        scoped(scoped_free) char *interface = copy_text(own ? method->name : "io.emailsec.EmailService.X");
+        struct call *call = client->call;
+        struct cause cause;
 
-        *strrchr(interface, '.') = '\0';
-        refuse(client, interface, cause);
+        (void)cause_set(&cause, CAUSE_NO_DAEMON, "the daemon has ended before this was answered");
+        cause_remedy(&cause,
+                     call && (call->method->flags & METHOD_CHANGES)
+                             ? "when it runs again look whether it was done, emailsecctl log --audit; "
+                               "else try again"
+                             : "try again when it runs again");
+        if (call ? call->go_on || call->oneway || (call->method->flags & METHOD_EVENTS) : !client->parsing) {
+                client_end(client);
+        } else if (call && call->cancel) {
+                take(call->cancel)(call->work); /* it is stopped, and will not answer */
+                call_fail(call, &cause);
+        } else {
+                client->closing = true;
+                client_send(client, error_of(call ? call->method : NULL, &cause), -1);
+                client_flush(client);
+        }
 }
 
 /* ---- admission ---- */

@@ -10,6 +10,7 @@ import pytest
 import channels
 import letters
 import varlink
+from waiting import until
 
 OUTGOING_DEFAULTS = {
     "enabled": True, "transport": "smtp", "useSsl": True, "useStartTls": False, "minTlsVersion": "1.2",
@@ -358,6 +359,31 @@ def test_apply_of_a_client_that_leaves(station):
     with station.client() as client:
         changes = client.call("Apply", accounts=station.json("account", "export")["accounts"], dryRun=True)["changes"]
     assert [(change["account"], change["change"]) for change in changes] == [(name, "none") for name in wanted]
+
+
+# What its answer says, and whether it was, or will be, done.
+ENDS_OF_AN_APPLY = {"makes it so when it starts again": True, "nothing was changed": False, "the daemon is ending": False,
+                    "has ended before this was answered": None}
+
+
+@pytest.mark.parametrize("files", (0, 1, 100))
+def test_an_apply_that_the_end_cuts_off_is_answered(station, files):
+    """Wherever it is cut: who asked hears what became of it, and with what to do next; the next start has all of it or nothing."""
+    wanted = [f"n{number:03}" for number in range(400)]
+    folder = os.path.join(station.state, "accounts")
+    with station.client() as client:
+        client.send(varlink.SERVICE + "Apply", {"accounts": [
+            {"name": name, "kind": "outgoing", "properties": {"hostname": "h.example", "enabled": False}} for name in wanted]})
+        until(lambda: len(os.listdir(folder)) >= files, 20)
+        station.stop()
+        got = client.receive()
+    done = True
+    if "error" in got:
+        cause = got["parameters"]["cause"]
+        assert cause["remedy"], got
+        done = [done for words, done in ENDS_OF_AN_APPLY.items() if words in cause["text"]][0]
+    station.start()
+    assert names(station) in ([wanted] if done else [[]] if done is not None else [wanted, []])
 
 
 def test_changes_are_events(station):

@@ -1355,6 +1355,63 @@ START_TEST(winding_down_answers_what_was_begun)
 }
 END_TEST
 
+static void expect_told_of_the_end(struct user *user)
+{
+        expect_error(next_reply(user), "io.emailsec.EmailService.NoDaemon");
+        await_end(user);
+        close_user(user);
+}
+
+START_TEST(who_waits_is_told_of_the_end)
+{
+        struct user waits;
+
+        open_user(&waits);
+        say(&waits, "{\"method\":\"" TEST "Stream\",\"more\":true}");
+        settle();
+        clients_wind_down();
+        expect_told_of_the_end(&waits);
+        ck_assert_uint_eq(cancelled, 1);
+}
+END_TEST
+
+/* Given up, being read, answered by what closes, forgotten. */
+START_TEST(each_hears_of_the_end)
+{
+        scoped(scoped_free) char *large = large_call(600 * KIB, "");
+        struct user waits, reads, answered, forgotten;
+
+        open_user(&answered);
+        say(&answered, "{\"method\":\"" TEST "Hold\"}");
+        settle();
+        struct call *call = take(held);
+        open_user(&forgotten);
+        say(&forgotten, "{\"method\":\"" TEST "Hold\"}");
+        settle();
+        struct call *late = take(held);
+        open_user(&waits);
+        say(&waits, "{\"method\":\"" TEST "Stream\",\"more\":true}");
+        settle();
+        open_user(&reads);
+        pour(&reads, large, strlen(large)); /* without its end */
+        say_bytes(&reads, "", 1);
+        while (!clients->parsing)
+                loop_turn();
+        clients_stop();
+        expect_told_of_the_end(&reads);
+        expect_told_of_the_end(&waits);
+        ck_assert_uint_eq(cancelled, 1);
+        ck_assert(!answered.closed && !forgotten.closed);
+        call_reply(call, NULL);
+        expect(next_reply(&answered), "{\"parameters\":{}}");
+        await_end(&answered);
+        close_user(&answered);
+        clients_close();
+        call_reply(late, NULL);
+        expect_told_of_the_end(&forgotten);
+}
+END_TEST
+
 START_TEST(closing_cancels_what_waits)
 {
         struct user user, other;
@@ -1700,6 +1757,8 @@ static TCase *server_tests(void)
         tcase_add_test(tests, too_many_descriptors);
         tcase_add_test(tests, while_the_daemon_ends);
         tcase_add_test(tests, winding_down_answers_what_was_begun);
+        tcase_add_test(tests, who_waits_is_told_of_the_end);
+        tcase_add_test(tests, each_hears_of_the_end);
         tcase_add_test(tests, closing_cancels_what_waits);
         return tests;
 }
