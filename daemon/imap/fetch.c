@@ -332,17 +332,7 @@ int imap_expunge_heard(struct engine *engine, const void *reply)
 
 /* An operation without messages ends by way of the server too: its outcome never comes from inside the call
  * that asked for it, and a server that is gone is noticed. */
-void imap_say_nothing(struct engine *engine)
-{
-        imap_say(imap_session_of(engine), "NOOP");
-}
-
 int imap_nothing_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(engine);
-        const struct imap_reply *said = reply;
-
-        if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to go on");
-        return imap_operation_done(session, session->finished);
+        return imap_operation_ends(engine, reply, "to go on", imap_session_of(engine)->finished);
 }

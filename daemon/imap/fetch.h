@@ -34,7 +34,6 @@ void imap_say_fetch(struct engine *engine);
 void imap_say_heads(struct engine *engine);
 void imap_say_store(struct engine *engine);
 void imap_say_expunge(struct engine *engine);
-void imap_say_nothing(struct engine *engine);
 int imap_search_heard(struct engine *engine, const void *reply);
 int imap_list_heard(struct engine *engine, const void *reply);
 int imap_bodies_heard(struct engine *engine, const void *reply);

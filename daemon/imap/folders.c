@@ -36,12 +36,7 @@ void imap_say_folders(struct engine *engine)
 
 int imap_folders_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(engine);
-        const struct imap_reply *said = reply;
-
-        if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to list the folders");
-        return imap_operation_done(session, finished_folders);
+        return imap_operation_ends(engine, reply, "to list the folders", finished_folders);
 }
 
 /* Reads the attributes; true when the folder can be opened. */
@@ -171,19 +166,9 @@ void imap_refresh(struct engine *engine)
         engine_go(engine, IMAP_REFRESH);
 }
 
-void imap_say_refresh(struct engine *engine)
-{
-        imap_say(imap_session_of(engine), "NOOP");
-}
-
 int imap_refresh_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(engine);
-        const struct imap_reply *said = reply;
-
-        if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to look for new mail");
-        return imap_operation_done(session, finished_open);
+        return imap_operation_ends(engine, reply, "to look for new mail", finished_open);
 }
 
 /* ---- IDLE ---- */
@@ -249,12 +234,7 @@ void imap_say_idling(struct engine *engine)
 /* Some servers end IDLE by themselves after a while, some at once. */
 int imap_idling_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(engine);
-        const struct imap_reply *said = reply;
-
-        if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to go on with IDLE");
-        return imap_operation_done(session, finished_idle);
+        return imap_operation_ends(engine, reply, "to go on with IDLE", finished_idle);
 }
 
 void imap_say_done(struct engine *engine)
@@ -264,10 +244,5 @@ void imap_say_done(struct engine *engine)
 
 int imap_done_heard(struct engine *engine, const void *reply)
 {
-        struct imap_session *session = imap_session_of(engine);
-        const struct imap_reply *said = reply;
-
-        if (said->status != IMAP_OK)
-                return imap_refused(session, said, CAUSE_SERVER_BUSY, "to end IDLE");
-        return imap_operation_done(session, finished_idle);
+        return imap_operation_ends(engine, reply, "to end IDLE", finished_idle);
 }

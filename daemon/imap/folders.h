@@ -23,7 +23,6 @@ void imap_say_select(struct engine *engine);
 void imap_say_idle(struct engine *engine);
 void imap_say_idling(struct engine *engine);
 void imap_say_done(struct engine *engine);
-void imap_say_refresh(struct engine *engine);
 int imap_folders_heard(struct engine *engine, const void *reply);
 int imap_select_heard(struct engine *engine, const void *reply);
 int imap_idle_heard(struct engine *engine, const void *reply);

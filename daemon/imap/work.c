@@ -245,6 +245,21 @@ int imap_operation_done(struct imap_session *session, void (*finished)(struct im
         return STEP_READY;
 }
 
+int imap_operation_ends(struct engine *engine, const struct imap_reply *reply, const char *what,
+                        void (*finished)(struct imap_session *))
+{
+        struct imap_session *session = imap_session_of(engine);
+
+        if (reply->status != IMAP_OK)
+                return imap_refused(session, reply, CAUSE_SERVER_BUSY, what);
+        return imap_operation_done(session, finished);
+}
+
+void imap_say_noop(struct engine *engine)
+{
+        imap_say(imap_session_of(engine), "NOOP");
+}
+
 /* ---- a large message part by part ---- */
 
 bool imap_in_parts(const struct imap_wanted *item)

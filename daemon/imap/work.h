@@ -32,6 +32,11 @@ void imap_operation_clear(struct imap_session *session);
 /* An operation is through: the user is told by `finished` when the engine is READY again. Returns STEP_READY.
  */
 int imap_operation_done(struct imap_session *session, void (*finished)(struct imap_session *));
+/* The same where the reply is OK; else the engine fails for a server that refused `what`. */
+int imap_operation_ends(struct engine *engine, const struct imap_reply *reply, const char *what,
+                        void (*finished)(struct imap_session *));
+/* A command that does nothing but have the server answer. */
+void imap_say_noop(struct engine *engine);
 
 /* ---- a large message in parts (RFC 9051 section 6.4.5, BODY.PEEK[]<from.count>) ---- */
 
