@@ -6,9 +6,11 @@
  */
 #include "common/json_fields.h"
 #include "common/limits.h"
+#include "common/names.h"
 #include "daemon/sasl/exchange.h"
 
 #include <gsasl.h>
+#include <openssl/evp.h>
 
 enum { SCRAM_ITERATIONS_LEAST = 4096 }; /* RFC 7677 section 4 */
 
@@ -234,15 +236,16 @@ static int library_step(struct sasl *sasl, const uint8_t *challenge, size_t len,
 
 /* ---- the rounds of hashing of SCRAM (RFC 5802 section 3: Hi), off the loop ---- */
 
+/* By OpenSSL, whose digests take a third of the time of the library's. */
 struct salting {
         struct calculation calculation;
-        Gsasl_hash hash;
-        unsigned iterations;
+        const EVP_MD *hash;
+        int iterations;
         char *password;
-        char *salt;
+        uint8_t *salt;
         size_t salt_len;
         int code; /* of the library */
-        char salted[GSASL_HASH_MAX_SIZE];
+        uint8_t salted[EVP_MAX_MD_SIZE];
 };
 
 static void salting_free(struct calculation *calculation)
@@ -258,15 +261,14 @@ static void salting_free(struct calculation *calculation)
 static void salting_work(struct calculation *calculation)
 {
         struct salting *salting = container_of(calculation, struct salting, calculation);
-        char client_key[GSASL_HASH_MAX_SIZE], server_key[GSASL_HASH_MAX_SIZE],
-                stored_key[GSASL_HASH_MAX_SIZE];
+        scoped(scoped_free_secret) char *prepared = sasl_prepared(salting->password);
 
-        salting->code = gsasl_scram_secrets_from_password(
-                salting->hash, salting->password, salting->iterations, salting->salt, salting->salt_len,
-                salting->salted, client_key, server_key, stored_key);
-        explicit_bzero(client_key, sizeof client_key);
-        explicit_bzero(server_key, sizeof server_key);
-        explicit_bzero(stored_key, sizeof stored_key);
+        if (!prepared)
+                salting->code = GSASL_SASLPREP_ERROR;
+        else if (PKCS5_PBKDF2_HMAC(prepared, (int)strlen(prepared), salting->salt, (int)salting->salt_len,
+                                   salting->iterations, salting->hash, EVP_MD_get_size(salting->hash),
+                                   salting->salted) != 1)
+                salting->code = GSASL_CRYPTO_ERROR;
 }
 
 /* NULL for a server-first message that is not right: library_step() says what is wrong with it. */
@@ -286,10 +288,10 @@ static struct calculation *library_calculation(const struct sasl *sasl, const ch
         struct salting *salting = new_object(struct salting);
         *salting = (struct salting){
                 .calculation = { .work = salting_work, .free = salting_free },
-                .hash = strstr(sasl->mechanism->name, "SHA-256") ? GSASL_HASH_SHA256 : GSASL_HASH_SHA1,
-                .iterations = (unsigned)iterations,
+                .hash = strstr(sasl->mechanism->name, "SHA-256") ? EVP_sha256() : EVP_sha1(),
+                .iterations = (int)iterations,
                 .password = copy_text(gsasl_property_fast(sasl->session, GSASL_PASSWORD)),
-                .salt = (char *)bytes,
+                .salt = bytes,
                 .salt_len = len,
         };
         return &salting->calculation;
@@ -298,12 +300,11 @@ static struct calculation *library_calculation(const struct sasl *sasl, const ch
 static int library_calculated(struct sasl *sasl, const struct calculation *calculation, struct cause *cause)
 {
         const struct salting *salting = container_of(calculation, const struct salting, calculation);
-        char hex[2 * GSASL_HASH_MAX_SIZE + 1];
+        char hex[2 * EVP_MAX_MD_SIZE + 1];
 
         if (salting->code != GSASL_OK)
                 return explain(sasl, salting->code, cause);
-        for (size_t i = 0; i < gsasl_hash_length(salting->hash); i++)
-                (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)salting->salted[i]);
+        hex_print(salting->salted, (size_t)EVP_MD_get_size(salting->hash), hex);
         int result = set_property(sasl->session, GSASL_SCRAM_SALTED_PASSWORD, hex, cause);
         explicit_bzero(hex, sizeof hex);
         return result;
