@@ -18,7 +18,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SYNC_TOGETHER = 16 }; /* files of a batch, from which on they are not synced one by one */
+enum {
+        SYNC_TOGETHER = 16,   /* files of a batch, from which on they are not synced one by one */
+        RUN_WORTH_ASKING = 4, /* messages with ascending keys, of which one look tells whether any is known */
+};
 
 /* ---- place ---- */
 
@@ -359,15 +362,18 @@ static struct unrecorded *unrecorded_of(const struct delivery *delivery)
         return delivery->reconcile && delivery->look_in_cur && !delivery->give ? delivery->unrecorded : NULL;
 }
 
-static int any_known(const struct delivery *delivery, struct database *db, struct cause *cause)
+/* Up to which item they go up, from number `first` on. A server that answers several commands side by side
+ * sends runs. */
+static size_t run_end(const struct delivery *delivery, size_t first, struct fetched_range *range)
 {
-        struct fetched_range range = { 0 };
+        size_t until = first;
 
-        for (size_t i = 0; i < delivery->arrival.count; i++) {
-                struct fetched_key key = delivery_key(delivery, &delivery->arrival.items[i]);
-                fetched_range_add(&range, &key);
+        for (; until < delivery->arrival.count; until++) {
+                struct fetched_key key = delivery_key(delivery, &delivery->arrival.items[until]);
+                if (!fetched_range_go_on(range, &key))
+                        break;
         }
-        return fetched_range_has(db, &range, cause);
+        return until;
 }
 
 static int look_up_work(struct store_read *read, struct database *db, struct cause *cause)
@@ -375,15 +381,19 @@ static int look_up_work(struct store_read *read, struct database *db, struct cau
         struct delivery *delivery = container_of(read, struct delivery, read);
         scoped(twins_free) struct twins twins = { 0 };
         struct unrecorded *unrecorded = unrecorded_of(delivery);
-        int any = any_known(delivery, db, cause);
 
-        if (any < 0)
-                return -1;
         twins_init(&twins, delivery->arrival.count);
-        for (size_t i = 0; i < delivery->arrival.count; i++) {
-                if (look_up_one(delivery, i, any, unrecorded, &twins, db, cause) < 0)
+        for (size_t i = 0, until; i < delivery->arrival.count; i = until) {
+                struct fetched_range range = { 0 };
+                until = run_end(delivery, i, &range);
+                int any = until - i < RUN_WORTH_ASKING ? 1 : fetched_range_has(db, &range, cause);
+                if (any < 0)
                         return -1;
-                twins_add(&twins, &delivery->arrival.items[i], i);
+                for (size_t k = i; k < until; k++) {
+                        if (look_up_one(delivery, k, any, unrecorded, &twins, db, cause) < 0)
+                                return -1;
+                        twins_add(&twins, &delivery->arrival.items[k], k);
+                }
         }
         return 0;
 }

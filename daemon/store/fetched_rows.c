@@ -68,6 +68,14 @@ void fetched_range_add(struct fetched_range *range, const struct fetched_key *ke
                 range->last = *key;
 }
 
+bool fetched_range_go_on(struct fetched_range *range, const struct fetched_key *key)
+{
+        if (range->last.account && compare_keys(key, &range->last) <= 0)
+                return false;
+        fetched_range_add(range, key);
+        return true;
+}
+
 int fetched_range_has(struct database *db, const struct fetched_range *range, struct cause *cause)
 {
         const struct fetched_key *first = &range->first, *last = &range->last;

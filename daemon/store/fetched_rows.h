@@ -40,6 +40,8 @@ struct fetched_range {
         struct fetched_key first, last; /* of none: account is NULL */
 };
 void fetched_range_add(struct fetched_range *range, const struct fetched_key *key);
+/* Adds one that is above all that are in it; false: it is not, and nothing is added. */
+bool fetched_range_go_on(struct fetched_range *range, const struct fetched_key *key);
 /* 0 = there is no row from the first to the last, and fetched_find() would give each an empty one; 1 = there
  * are some. */
 int fetched_range_has(struct database *db, const struct fetched_range *range, struct cause *cause) must_use;
