@@ -3,6 +3,7 @@
 #include "daemon/control/client_parts.h"
 #include "daemon/control/methods.h"
 #include "daemon/journal.h"
+#include "daemon/store/rest.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ static void call_free(struct call *call)
         share_drop(call->share);
         json_decref(call->sent);
         free(call);
+        rest_put_off();
 }
 
 /* Takes it out of everything it is in. */
@@ -69,6 +71,7 @@ static void free_client(void *ctx)
                 (void)share_count(client->share, (enum budget_kind)kind, &client->counted[kind], 0);
         share_drop(client->share);
         free(client);
+        rest_put_off();
 }
 
 void client_end(struct client *client)

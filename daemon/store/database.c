@@ -520,9 +520,18 @@ int database_reopen(struct database *writing, struct database *reading, struct c
         return 0;
 }
 
-void database_give_back(struct database *db)
+size_t database_keeps(const struct database *db)
 {
+        int kept = 0, most = 0;
+
         if (db && db->handle)
+                (void)sqlite3_db_status(db->handle, SQLITE_DBSTATUS_CACHE_USED, &kept, &most, 0);
+        return (size_t)kept;
+}
+
+void database_give_back(struct database *db, size_t least)
+{
+        if (database_keeps(db) >= least)
                 (void)sqlite3_db_release_memory(db->handle); /* nothing is in use: it does not fail */
 }
 

@@ -22,8 +22,10 @@ struct database *database_open(const char *path, bool writer, struct cause *caus
 int database_holds(const char *path, struct cause *cause) must_use;
 /* Closes; the last connection checkpoints. NULL is fine. */
 void database_close(struct database *db);
-/* Drops pages that are kept in memory; outside a transaction. */
-void database_give_back(struct database *db);
+/* Bytes of its pages that are kept in memory. */
+size_t database_keeps(const struct database *db);
+/* Drops them where they are `least` or more; outside a transaction. */
+void database_give_back(struct database *db, size_t least);
 /*
  * A checkpoint that failed may have lost what it and those before it wrote: the kernel drops pages that it
  * could not write, and SQLite does not write again what it holds for done (a checkpoint that a reader held

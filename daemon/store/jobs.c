@@ -8,7 +8,10 @@
 
 #include <pthread.h>
 
-enum { FILE_THREADS = 2 };
+enum {
+        FILE_THREADS = 2,
+        CACHE_LEFT = 64 * 1024, /* bytes of a connection's cache that stay at rest, for the next message */
+};
 
 static struct {
         char *directory;
@@ -175,10 +178,10 @@ struct database *jobs_database(void)
 
 bool jobs_give_back(void)
 {
-        database_give_back(jobs.writing);
+        database_give_back(jobs.writing, CACHE_LEFT);
         if (pthread_mutex_trylock(&jobs.connections) != 0)
                 return false; /* a read may take seconds, and commits come first */
-        database_give_back(jobs.reading);
+        database_give_back(jobs.reading, CACHE_LEFT);
         pthread_mutex_unlock(&jobs.connections);
         return true;
 }

@@ -92,8 +92,8 @@ int jobs_connect(const char *path, bool writing, struct cause *cause) must_use;
 struct database *jobs_database(void);
 void jobs_disconnect(void);
 void jobs_begin(void);
-/* Writer thread, outside a transaction: drops what both connections keep in memory. False: the one that reads
- * is in use, and keeps it. */
+/* Writer thread, outside a transaction: drops what each of both connections keeps in memory, where that is
+ * more than a little. False: the one that reads is in use, and keeps it. */
 bool jobs_give_back(void) must_use;
 /* What store_closing() says. */
 void jobs_set_closing(bool closing);

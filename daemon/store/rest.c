@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* When the station is at rest; see rest.h. No timer runs while nothing happens. */
+/* When the station is at rest; see rest.h. No timer runs while nothing happens. One list of a large queue, or
+ * a few large messages, leave more than a thousand small ones: so once nothing more is asked, what there was
+ * does not matter. */
 #include "daemon/store/rest.h"
 
 #include "daemon/store/chunk_memory.h"
@@ -8,8 +10,8 @@
 
 enum {
         LOOK_AFTER = 2000, /* ms */
-        FEW = 4,           /* jobs within that: what others ask now and then */
-        MANY = 32,         /* since the last time: worth it */
+        FEW = 4,           /* jobs within that: what others ask now and then, */
+        MANY = 32,         /* and no end of it: then, after so many */
 };
 
 static struct {
@@ -33,20 +35,18 @@ static void rest_done(struct job *job)
 {
         rest.resting = false;
         free(job);
-        if (!rest.reads)
-                return;
-        rest.since = MANY; /* again when it is done */
-        rest_put_off();
+        if (rest.reads || rest.since)
+                rest_put_off(); /* again, when that is done */
 }
 
 static void look(unused_arg void *ctx)
 {
-        bool quiet = rest.lately <= FEW && !rest.resting;
+        bool over = rest.since && !rest.lately, quiet = rest.since >= MANY && rest.lately <= FEW;
 
         if (rest.lately)
                 timer_set(rest.look, LOOK_AFTER);
         rest.lately = 0;
-        if (!quiet || rest.since < MANY)
+        if ((!over && !quiet) || rest.resting)
                 return;
         struct job *job = new_object(struct job);
         *job = (struct job){ .work = rest_work, .done = rest_done };
@@ -70,8 +70,7 @@ void rest_open(void (*run)(struct job *job), bool (*give_back)(void))
         rest.run = run;
         rest.give_back = give_back;
         rest.look = timer_new(look, NULL);
-        rest.since = MANY; /* the start was work */
-        rest_put_off();
+        rest_put_off(); /* the start was work */
 }
 
 void rest_close(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a station holds that has nothing to do: when there was work, and then next to none for a moment, the
- * caches of the database and the memory of chunks are dropped, and what is free in the heaps of all threads
- * goes back to the system.
+ * What a station holds that has nothing to do: when there was work, and then none for a moment, the caches of
+ * the database are dropped unless they are small, and the memory of chunks; and what is free in the heaps of
+ * all threads goes back to the system.
  */
 #pragma once
 
@@ -12,5 +12,6 @@
  * read goes on. */
 void rest_open(void (*run)(struct job *job), bool (*give_back)(void));
 void rest_close(void);
-/* Loop: something is asked of the store, which is where all work leaves its trace. */
+/* Loop: there is work, which takes memory for a while: something is asked of the store, where nearly all of
+ * it leaves its trace, or at the control socket. */
 void rest_put_off(void);
