@@ -204,7 +204,7 @@ static void note_taken(const struct hearing *h)
 
         s->known->chunking_works |= h->flight->chunked;
         s->known->pipelining_works |= h->flight->pipelined;
-        smtp_put_text(s->known->sender, sizeof s->known->sender, h->mail->from);
+        s->known->sender = h->mail->from[0] ? text_hash(h->mail->from) : 0;
         if (s->mail.open == h->flight)
                 s->mail.open = NULL;
 }
@@ -261,7 +261,7 @@ static void judge_reply(struct hearing *h)
                 .accepted = h->flight->accepted != 0,
                 .carried = s->carried != 0,
                 .signed_in = s->engine.signed_in_by != NULL,
-                .worked = mail->worked || (mail->from[0] && same_text(s->known->sender, mail->from)),
+                .worked = mail->worked || (mail->from[0] && s->known->sender == text_hash(mail->from)),
                 .attempts = r->attempts,
         };
         h->meaning = smtp_meaning(&h->said);

@@ -16,10 +16,11 @@ struct smtp_ways {
         bool no_chunking, no_mail_parameters, no_recipient_parameters, no_pipelining;
         bool careful; /* one command at a time and one message a session: its answers did not fit otherwise */
         bool chunking_works, pipelining_works;
-        unsigned name;                  /* the form of our name in EHLO: see smtp_config */
-        char sender[LIMIT_ADDRESS + 1]; /* whose mail went last */
-        char news[120]; /* what was learnt, as the end of "the server ..."; the owner tells it and empties it
-                         */
+        unsigned name;   /* the form of our name in EHLO: see smtp_config */
+        uint32_t sender; /* text_hash() of whose mail went last; 0: nobody's did. A sign, and so little will
+                            do */
+        char news[120];  /* what was learnt, as the end of "the server ..."; the owner tells it and empties it
+                          */
 };
 
 struct smtp_config {
