@@ -22,6 +22,11 @@
  * only the envelope of the next can follow a final dot. */
 enum { ROOM_CHUNKED = 100, ROOM_PIPELINED = 2, ROOM_SINGLE = 1 };
 
+/* Of large ones no more than are under way (WINDOW_BYTES) and one that follows: whoever waits here is in
+ * memory.
+ */
+enum { LARGE_ROOM = 3, LARGE_BYTES = 2 * WINDOW_BYTES };
+
 enum {
         RECIPIENTS_AT_ONCE = 100
 }; /* every server takes so many (RFC 5321 section 4.5.3.1.8), unless it says otherwise */
@@ -50,6 +55,8 @@ size_t smtp_mail_room(const struct engine *engine)
                        : s->can.chunking               ? ROOM_CHUNKED
                                                        : ROOM_PIPELINED;
 
+        if (s->mail.flying_bytes >= LARGE_BYTES && limit > LARGE_ROOM)
+                limit = LARGE_ROOM;
         if (engine->state != ENGINE_READY || s->mail.quitting || s->mail.flying >= limit)
                 return 0;
         return limit - s->mail.flying;
@@ -73,6 +80,12 @@ static void drop_flight(struct smtp_mail *mail)
 {
         free(mail->own);
         mail->own = NULL;
+}
+
+static void land(struct pipeline *p, const struct smtp_mail *mail)
+{
+        p->flying--;
+        p->flying_bytes -= mail->size;
 }
 
 /* To be called back at the end of the work, never here. */
@@ -148,7 +161,7 @@ void pipeline_through(struct smtp_session *s, struct smtp_mail *mail)
                 return;
         smtp_outcome_for_rest(mail, OUTCOME_DEFERRED, CAUSE_DEFERRED,
                               "the server took it for others and not for this one");
-        p->flying--;
+        land(p, mail);
         drop_flight(mail);
         hand_over(p, mail);
 }
@@ -202,7 +215,7 @@ static void lose_all(struct smtp_session *s, const struct cause *why)
                                 smtp_outcome_set(&mail->recipients[i], OUTCOME_AMBIGUOUS, why->code,
                                                  why->text);
                 p->first = mail->next;
-                p->flying--;
+                land(p, mail);
                 mail->next = NULL;
                 drop_flight(mail);
                 mail->finished(mail, why);
@@ -300,6 +313,7 @@ static void take_mail(struct smtp_session *s, struct smtp_mail *mail)
         begin_flight(mail, RECIPIENTS_AT_ONCE);
         append(p, mail);
         p->flying++;
+        p->flying_bytes += mail->size;
 }
 
 static void forget_results(struct smtp_mail *mail)

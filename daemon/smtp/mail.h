@@ -66,7 +66,7 @@ struct smtp_mail {
 
 /* True when what the server offers (SIZE, 8BITMIME, SMTPUTF8) lets it be given this message. */
 bool smtp_mail_fits(const struct engine *engine, const struct smtp_mail *mail);
-/* How many more messages the session can take now; 0 when it cannot. */
+/* How many more messages the session can take now, of those that it has few bytes of; 0 when it cannot. */
 size_t smtp_mail_room(const struct engine *engine);
 /* Gives a message to the session: it must have room. `finished` comes later or, when
  * the message cannot be carried, from loop-free code before this returns. */

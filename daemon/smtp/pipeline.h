@@ -12,6 +12,12 @@
 #include "daemon/smtp/reply.h"
 #include "daemon/smtp/session.h"
 
+#include "common/limits.h"
+
+#define WINDOW_BYTES \
+        (256 * KIB) /* of messages written and not answered: what one broken connection can make ambiguous \
+                     */
+
 enum awaited_what { AWAIT_RESET, AWAIT_MAIL, AWAIT_RCPT, AWAIT_DATA, AWAIT_CHUNK, AWAIT_END };
 
 struct awaited {
@@ -69,6 +75,7 @@ struct pipeline {
         struct smtp_mail *writing;      /* the first one not wholly written */
         struct smtp_mail *done, **done_end;
         size_t flying;
+        uint64_t flying_bytes;
         size_t started;            /* written to, and not through */
         uint64_t started_bytes;    /* their sizes */
         const struct flight *open; /* whose transaction may be open at the server; only compared */

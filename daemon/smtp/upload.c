@@ -15,9 +15,6 @@
 #define RECIPIENTS_AHEAD \
         25 /* of answers: a server that takes fewer at once is not shown a hundred errors \
             */
-#define WINDOW_BYTES \
-        (256 * KIB) /* of messages written and not answered: what one broken connection \
-                     * can make ambiguous */
 
 /* Without PIPELINING a command waits until all before it are answered. */
 static bool may_command(const struct smtp_session *s)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for chunks of bodies: what one message leaves is what the next one is read into. Without this each chunk
- * is of pages that the system has just cleared, and that go back to it when the chunk is sent. Any thread.
+ * Memory for chunks of bodies: what one message leaves is what the next one is read into. Without this each
+ * chunk is of pages that the system has just cleared, and that go back to it when the chunk is sent. Any
+ * thread.
  */
 #pragma once
 

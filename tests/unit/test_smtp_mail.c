@@ -212,6 +212,32 @@ static void expect_out(const char *expected)
         buf_clear(&engine->out);
 }
 
+/* Whoever waits in a session is in memory: of large ones it takes as many as keep the line busy. */
+START_TEST(test_few_large_ones_are_taken)
+{
+        static const struct {
+                size_t len, taken;
+        } sizes[] = { { 100, 100 }, { 16 * KIB, 32 }, { 300 * KIB, 3 }, { 8 * MIB, 3 } };
+        static char text[8 * MIB];
+
+        memset(text, 'x', sizeof text);
+        for (size_t i = 0; i < count_of(sizes); i++) {
+                size_t taken = 0;
+                open_session(FULL);
+                for (; smtp_mail_room(engine); taken++) {
+                        ck_assert_uint_lt(taken, POSTS);
+                        write_post(taken, text, sizes[i].len, 1);
+                        smtp_mail_send(engine, &posts[taken].mail);
+                }
+                ck_assert_uint_eq(taken, sizes[i].taken);
+                exchange();
+                ck_assert_uint_eq(posts[taken - 1].finished, 1);
+                ck_assert_uint_eq(smtp_mail_room(engine), 100);
+                close_session();
+        }
+}
+END_TEST
+
 START_TEST(test_groups_with_data)
 {
         open_session(PIPELINED);
@@ -857,6 +883,7 @@ int main(void)
         int all = (int)count_of(servers);
 
         tcase_add_loop_test(tc, test_delivered, 0, all);
+        tcase_add_test(tc, test_few_large_ones_are_taken);
         tcase_add_test(tc, test_groups_with_data);
         tcase_add_loop_test(tc, test_shortened_waits, 0, 3);
         tcase_add_test(tc, test_groups_with_bdat);
