@@ -79,7 +79,7 @@ START_TEST(large_mail_is_claimed_as_it_goes)
         set_number_property(PROP_MAX_CONNECTIONS, 2);
         submit(60);
         ck_assert_uint_gt(in_state(QUEUE_SENDING), 0);
-        ck_assert_uint_le(in_state(QUEUE_SENDING), 24);
+        ck_assert_uint_le(in_state(QUEUE_SENDING), 36);
         pass(60);
         check_queue(QUEUE_SENT, 60);
 }
