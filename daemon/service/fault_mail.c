@@ -28,6 +28,8 @@ enum {
         BODY_MOST = 128 * KIB,
         TEXT_SHOWN = 400, /* bytes of a cause */
         LIFETIME = 2 * DAY,
+        BUCKETS = 1024,
+        FITNESS_OK = 4, /* fitness() of an account that works and has no trouble */
 };
 
 /* What is wrong with an account, or is no more. */
@@ -40,13 +42,15 @@ struct trouble {
         enum kind kind;
         bool over;
         int64_t since;
-        struct trouble *next;
+        struct trouble *next, *previous;
+        struct trouble *same_bucket; /* while it waits */
 };
 
 static struct {
-        struct trouble *first; /* waits to be told; one for each account and kind */
-        struct trouble *told;  /* in the mail that is on its way into a queue */
-        char *carrier, *to;    /* of that mail */
+        struct trouble *first;            /* waits to be told; one for each account and kind, */
+        struct trouble *waiting[BUCKETS]; /* to be found by the account */
+        struct trouble *told;             /* in the mail that is on its way into a queue */
+        char *carrier, *to;               /* of that mail */
         struct timer *timer;
         struct subscription *subscription;
         bool complained; /* that nobody could be told */
@@ -66,22 +70,44 @@ static void trouble_free(struct trouble *trouble)
         free(trouble);
 }
 
+static struct trouble **bucket_of(const char *account)
+{
+        return &faults.waiting[text_hash(account) % BUCKETS];
+}
+
+static struct trouble *find(const char *account, enum kind kind)
+{
+        struct trouble *trouble = *bucket_of(account);
+
+        while (trouble && (trouble->kind != kind || strcmp(trouble->account, account) != 0))
+                trouble = trouble->same_bucket;
+        return trouble;
+}
+
+static void forget(struct trouble *trouble)
+{
+        struct trouble **place = bucket_of(trouble->account);
+
+        while (*place != trouble)
+                place = &(*place)->same_bucket;
+        *place = trouble->same_bucket;
+        *(trouble->previous ? &trouble->previous->next : &faults.first) = trouble->next;
+        if (trouble->next)
+                trouble->next->previous = trouble->previous;
+        trouble_free(trouble);
+}
+
 static void drop(const char *account, enum kind kind)
 {
-        struct trouble **place = &faults.first;
+        struct trouble *trouble = find(account, kind);
 
-        while (*place && (strcmp((*place)->account, account) != 0 || (*place)->kind != kind))
-                place = &(*place)->next;
-        if (*place) {
-                struct trouble *gone = *place;
-                *place = gone->next;
-                trouble_free(gone);
-        }
+        if (trouble)
+                forget(trouble);
 }
 
 static void add(const char *account, enum kind kind, const char *code, bool over)
 {
-        struct trouble *trouble = new_object(struct trouble);
+        struct trouble *trouble = new_object(struct trouble), **bucket = bucket_of(account);
 
         drop(account, kind);
         *trouble = (struct trouble){ .account = copy_text(account),
@@ -89,8 +115,11 @@ static void add(const char *account, enum kind kind, const char *code, bool over
                                      .kind = kind,
                                      .over = over,
                                      .since = (int64_t)loop_wall(),
-                                     .next = faults.first };
-        faults.first = trouble;
+                                     .next = faults.first,
+                                     .same_bucket = *bucket };
+        if (faults.first)
+                faults.first->previous = trouble;
+        faults.first = *bucket = trouble;
         if (!timer_is_set(faults.timer))
                 timer_set(faults.timer, GATHER_MS);
 }
@@ -132,29 +161,25 @@ static bool is_news(const struct trouble *trouble)
 
 static void keep_news(void)
 {
-        struct trouble **place = &faults.first;
-
-        while (*place) {
-                struct trouble *trouble = *place;
-                if (is_news(trouble)) {
-                        place = &trouble->next;
-                } else {
-                        *place = trouble->next;
-                        trouble_free(trouble);
-                }
+        for (struct trouble *trouble = faults.first, *next; trouble; trouble = next) {
+                next = trouble->next;
+                if (!is_news(trouble))
+                        forget(trouble);
         }
 }
 
 /* ---- through which account ---- */
 
-/* What the mail says of the account that may carry it; NULL: nothing. */
+/* What the mail says of the account that may carry it; NULL: nothing. The one that is not over, of two. */
 static const struct trouble *trouble_of(const char *account)
 {
         const struct trouble *found = NULL;
 
-        for (const struct trouble *trouble = faults.first; trouble; trouble = trouble->next)
-                if (strcmp(trouble->account, account) == 0 && (!found || found->over))
+        for (int kind = 0; kind < KINDS; kind++) {
+                const struct trouble *trouble = find(account, (enum kind)kind);
+                if (trouble && (!found || found->over))
                         found = trouble;
+        }
         return found;
 }
 
@@ -170,18 +195,26 @@ static int fitness(const struct account *account, const struct account *standard
         if (!known || (own && !own->over) ||
             (account->status != ACCOUNT_OK && account->status != ACCOUNT_CONNECTING))
                 return 0;
-        return own ? 1 : 2 + (account == standard) + 2 * (account->status == ACCOUNT_OK);
+        return own ? 1 : FITNESS_OK - 2 + (account == standard) + 2 * (account->status == ACCOUNT_OK);
 }
 
+/* The first one that works is as good as all others but the standard one. */
 static struct account *choose(void)
 {
         struct cause ignored;
-        const struct account *standard = accounts_default(&ignored);
-        struct account *best = NULL;
+        struct account *standard = accounts_default(&ignored), *best = NULL;
+        int reached = standard ? fitness(standard, standard) : 0;
 
-        for (struct account *account = accounts_first(); account; account = account->next)
-                if (fitness(account, standard) > (best ? fitness(best, standard) : 0))
+        if (reached)
+                best = standard;
+        for (struct account *account = accounts_first(); account && reached < FITNESS_OK;
+             account = account->next) {
+                int own = fitness(account, standard);
+                if (own > reached) {
+                        reached = own;
                         best = account;
+                }
+        }
         return best;
 }
 
@@ -331,6 +364,7 @@ static void send_mail(struct account *carrier)
                 return;
         }
         faults.told = take(faults.first);
+        memset(faults.waiting, 0, sizeof faults.waiting);
 }
 
 static void tell(void *ctx)
@@ -415,6 +449,7 @@ void fault_mail_close(void)
                         *list = gone->next;
                         trouble_free(gone);
                 }
+        memset(faults.waiting, 0, sizeof faults.waiting);
         free(take(faults.carrier));
         free(take(faults.to));
 }

@@ -43,13 +43,17 @@ enum {
         MINUTE_MS = 60 * 1000,
         SWEEP_EVERY = 3600, /* seconds between sweeps of what is kept for a time */
         SPREAD_FROM = 50,   /* accounts from which their first connections are spread */
+        TOGETHER_MS = 1000, /* without another one, and those that come are no longer many at once */
 };
 
 static struct {
         struct timer *minute, *ending_timer;
         int64_t swept; /* wall time of the last sweep */
         bool ending, started;
-        int64_t end_by; /* loop_now() */
+        size_t came;               /* accounts, one soon after the other; */
+        int64_t last_came;         /* loop_now() */
+        struct accounts_walk idle; /* at the end: those up to this one have ended */
+        int64_t end_by;            /* loop_now() */
         void (*ended)(void *ctx);
         void *ended_ctx;
 } station;
@@ -61,12 +65,15 @@ bool service_ending(void)
 
 /* ---- accounts come and go ---- */
 
-/* Milliseconds over which first connections are spread: thousands do not begin in one instant. */
+/* Milliseconds over which first connections are spread: thousands do not begin in one instant, whether they
+ * are found at the start or come one behind the other (an apply). */
 static uint32_t first_spread_ms(void)
 {
-        size_t count = accounts_count();
-
-        return station.started || count < SPREAD_FROM ? 0 : backoff_stagger_ms(count);
+        if (loop_now() - station.last_came >= TOGETHER_MS)
+                station.came = 0;
+        station.last_came = loop_now();
+        size_t count = station.started ? ++station.came : accounts_count();
+        return count < SPREAD_FROM ? 0 : backoff_stagger_ms(count);
 }
 
 /* Also for each account found at the start; then service_open() calls server_users_begin() once, after all
@@ -467,12 +474,15 @@ static void stop_rounds(void)
         service_network_stop();
 }
 
+/* Who has ended begins nothing any more, and is not looked at again. */
 static bool anything_busy(void)
 {
-        for (struct account *account = accounts_first(); account; account = account->next)
+        for (struct account *account = accounts_walk_on(&station.idle); account; account = account->next) {
                 if ((account->sender && sender_busy(account->sender)) ||
                     (account->receiver && receiver_busy(account->receiver)))
                         return true;
+                accounts_walk_did(&station.idle, account);
+        }
         return false;
 }
 
@@ -494,6 +504,7 @@ void service_end(int64_t ms, void (*ended)(void *ctx), void *ctx)
                 return;
         station.ending = true;
         stop_rounds();
+        station.idle = (struct accounts_walk){ 0 };
         station.end_by = loop_now() + ms;
         station.ended = ended;
         station.ended_ctx = ctx;
