@@ -11,6 +11,7 @@
 
 #include "common/json_fields.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/accounts/sorted.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
@@ -140,13 +141,18 @@ void account_clock_was_set(const struct account *account, int64_t seconds)
                 kept_set_number(account->name, KEPT_STOPPED_SINCE, since + seconds);
 }
 
-/* ---- how many there are of each ---- */
+/* ---- those of each ---- */
 
-static size_t with_status[ACCOUNT_CHALLENGE + 1];
+static struct sorted with_status[ACCOUNT_CHALLENGE + 1];
 
 size_t account_count_with(enum account_status status)
 {
-        return with_status[status];
+        return with_status[status].count;
+}
+
+struct account *account_with_status(enum account_status status, const char *name)
+{
+        return sorted_after(&with_status[status], name);
 }
 
 void account_count_in(struct account *account, bool in)
@@ -154,7 +160,10 @@ void account_count_in(struct account *account, bool in)
         if (account->counted == in)
                 return;
         account->counted = in;
-        with_status[account->status] += in ? 1 : -(size_t)1;
+        if (in)
+                (void)sorted_insert(&with_status[account->status], account);
+        else
+                (void)sorted_remove(&with_status[account->status], account);
 }
 
 static void set_status(struct account *account, enum account_status status)

@@ -86,6 +86,8 @@ static inline bool account_enabled(const struct account *account)
 const char *account_status_name(enum account_status status);
 /* How many accounts of the set have this status. It counts while it is in the set. */
 size_t account_count_with(enum account_status status);
+/* The first of these by name that is behind `name`; NULL: there is none. */
+struct account *account_with_status(enum account_status status, const char *name);
 void account_count_in(struct account *account, bool in);
 
 /* The account as the journal names it. */

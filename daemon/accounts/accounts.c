@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "daemon/accounts/index.h"
 #include "daemon/accounts/secrets.h"
+#include "daemon/accounts/sorted.h"
 #include "daemon/messages.h"
 #include "daemon/settings.h"
 #include "daemon/store/queue_table.h"
@@ -20,61 +21,12 @@
 
 enum { BUCKETS = 4096 };
 
-/* In order of name. One among ten thousand is found, put in and taken out by halving and one move. */
-struct sorted {
-        struct account **items;
-        size_t count, size;
-};
-
 static struct sorted every, outgoing;
 static struct account *by_name[BUCKETS]; /* the same, to be found */
 
 struct account *accounts_first(void)
 {
         return every.count ? every.items[0] : NULL;
-}
-
-/* Where the first account is whose name is not before this one. */
-static size_t sorted_place(const struct sorted *sorted, const char *name)
-{
-        size_t from = 0, to = sorted->count;
-
-        if (to && strcmp(sorted->items[to - 1]->name, name) < 0)
-                return to; /* they are loaded in order */
-        while (from < to) {
-                size_t middle = from + (to - from) / 2;
-                if (strcmp(sorted->items[middle]->name, name) < 0)
-                        from = middle + 1;
-                else
-                        to = middle;
-        }
-        return from;
-}
-
-static size_t sorted_insert(struct sorted *sorted, struct account *account)
-{
-        size_t at = sorted_place(sorted, account->name);
-
-        if (sorted->count == sorted->size) {
-                sorted->size = sorted->size ? 2 * sorted->size : 64;
-                sorted->items = new_resized(sorted->items, sorted->size, sizeof *sorted->items);
-        }
-        memmove(&sorted->items[at + 1], &sorted->items[at], (sorted->count - at) * sizeof *sorted->items);
-        sorted->items[at] = account;
-        sorted->count++;
-        return at;
-}
-
-/* Where it was; SIZE_MAX: it was not there. */
-static size_t sorted_remove(struct sorted *sorted, const struct account *account)
-{
-        size_t at = sorted_place(sorted, account->name);
-
-        if (at == sorted->count || sorted->items[at] != account)
-                return SIZE_MAX;
-        sorted->count--;
-        memmove(&sorted->items[at], &sorted->items[at + 1], (sorted->count - at) * sizeof *sorted->items);
-        return at;
 }
 
 /* Where the account of that name hangs, or would. */
@@ -99,11 +51,7 @@ size_t accounts_count(void)
 
 struct account *accounts_after(const char *name)
 {
-        size_t at = sorted_place(&every, name);
-
-        if (at < every.count && strcmp(every.items[at]->name, name) == 0)
-                at++;
-        return at < every.count ? every.items[at] : NULL;
+        return sorted_after(&every, name);
 }
 
 struct account *accounts_walk_on(const struct accounts_walk *walk)
@@ -549,8 +497,5 @@ void accounts_close(void)
                 accounts_take_out(account);
                 account_free(account);
         }
-        free(every.items);
-        free(outgoing.items);
-        every = outgoing = (struct sorted){ 0 };
         secrets_close();
 }

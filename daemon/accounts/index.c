@@ -231,7 +231,7 @@ size_t index_count(enum index_kind kind)
 
 struct account *index_item(enum index_kind kind, size_t number)
 {
-        return words[kind].items[number].account;
+        return in_order(kind)->items[number].account;
 }
 
 /* The whole address goes before its domain. */

@@ -30,7 +30,7 @@ unsigned index_changes(void);
 /* Of those with this word, in whatever case (port 0 where the kind has none), the first by name that is
  * behind `name`; "": of all. NULL: there is none. */
 struct account *index_next(enum index_kind kind, const char *word, uint16_t port, const char *name);
-/* How many there are under any word, and one of them. */
+/* How many there are under any word, and one of them, in order. */
 size_t index_count(enum index_kind kind);
 struct account *index_item(enum index_kind kind, size_t number);
 

@@ -57,6 +57,11 @@ const struct account *heartbeat_next(const char *name)
         return index_next(INDEX_HEARTBEAT, "", 0, name);
 }
 
+bool heartbeat_is_missing(const struct account *account)
+{
+        return heartbeat_number(account) == HEARTBEAT_MISSING;
+}
+
 static void set_state(const struct account *account, enum heartbeat_number state)
 {
         kept_set_number(account->name, KEPT_HEARTBEAT_STATE, state);

@@ -24,6 +24,7 @@ void heartbeat_forget(const char *account);
 const struct account *heartbeat_next(const char *name);
 /* Property heartbeatState: "none", "queued", "sent", "arrived", "missing". */
 const char *heartbeat_state(const struct account *account);
+bool heartbeat_is_missing(const struct account *account);
 /* A sentence about one that is missing, for the caller to free; NULL: none is. */
 char *heartbeat_warning(const struct account *account) must_use;
 

@@ -3,6 +3,8 @@
 #include "common/json_fields.h"
 #include "common/times.h"
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/index.h"
+#include "daemon/accounts/quota.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/incoming/subscribers.h"
 #include "daemon/local_names.h"
@@ -239,33 +241,19 @@ enum {
         LISTED_ON_END = 4,  /* and written */
 };
 
-/* What is told of first where not all accounts can be, worst first. */
-enum trouble {
-        TROUBLE_FAULT,
-        TROUBLE_CHALLENGE,
-        TROUBLE_HEARTBEAT, /* missing */
-        TROUBLE_DOWN,
-        TROUBLE_KEPT, /* mail waits that no attempt of the station's own sends soon */
-        TROUBLE_NONE,
-        TROUBLES
-};
-
-/* Names and not pointers: an account may go between two pieces. */
-struct picked {
-        char **names;
-        size_t count;
-};
-
+/* Where not all accounts can be told of, those that are ill come first, the worst of them at the head. */
 struct status_work {
         char *only; /* NULL: all */
         size_t most;
-        struct accounts_walk walk;
-        struct picked of[TROUBLES];
-        size_t missing, kept;   /* accounts with these troubles */
-        size_t trouble, number; /* where the list has come to */
-        size_t listed;
-        bool parted; /* not all are listed */
-        enum { STATUS_PICKS, STATUS_LISTS, STATUS_ADVISES } step;
+        bool parted;   /* not all are listed: */
+        char **picked; /* those that are, by their names, for one may go between two pieces */
+        size_t picked_count;
+        json_t *is_picked;         /* the same as keys */
+        struct accounts_walk walk; /* where the picking, or else the list has come to */
+        size_t missing, kept;      /* accounts whose heartbeat is missing; whose mail nothing sends soon */
+        size_t number, listed;
+        bool begun; /* the list */
+        enum { STATUS_LOOKS, STATUS_PICKS, STATUS_LISTS, STATUS_ADVISES } step;
         json_t *advice;
 };
 
@@ -279,6 +267,7 @@ struct status_work *service_status_begin(const char *name, size_t most, struct c
         *work = (struct status_work){ .only = copy_text(name),
                                       .most = most,
                                       .parted = !name && accounts_count() > most,
+                                      .is_picked = json_object(),
                                       .advice = json_array() };
         return work;
 }
@@ -287,63 +276,127 @@ void service_status_end(void *ctx)
 {
         struct status_work *work = ctx;
 
-        for (int trouble = 0; trouble < TROUBLES; trouble++) {
-                for (size_t i = 0; i < work->of[trouble].count; i++)
-                        free(work->of[trouble].names[i]);
-                free(work->of[trouble].names);
-        }
+        for (size_t i = 0; i < work->picked_count; i++)
+                free(work->picked[i]);
+        free(work->picked);
+        json_decref(work->is_picked);
         json_decref(work->advice);
         free(work->only);
         free(work);
 }
 
-/* Mail of an account that is ill does not count here: that is its greater trouble. */
-static bool keeps_mail(const struct account *account)
+static void pick(struct status_work *work, const struct account *account)
+{
+        if (work->picked_count >= work->most || json_object_get(work->is_picked, account->name))
+                return;
+        if (work->picked_count % PICKED_ON_END == 0)
+                work->picked =
+                        new_resized(work->picked, work->picked_count + PICKED_ON_END, sizeof *work->picked);
+        work->picked[work->picked_count++] = copy_text(account->name);
+        json_put(work->is_picked, account->name, json_true());
+}
+
+static void pick_ill(struct status_work *work, enum account_status status)
+{
+        for (const struct account *account = account_with_status(status, "");
+             account && work->picked_count < work->most; account = account_with_status(status, account->name))
+                pick(work, account);
+}
+
+static bool has_missed(const struct account *account)
+{
+        return account->status != ACCOUNT_DISABLED && account_is_outgoing(account) &&
+               heartbeat_is_missing(account);
+}
+
+/* Those whose heartbeat is missing. */
+static void look_for_missing(struct status_work *work)
+{
+        for (size_t i = 0; i < index_count(INDEX_HEARTBEAT); i++) {
+                const struct account *account = index_item(INDEX_HEARTBEAT, i);
+                if (!has_missed(account))
+                        continue;
+                work->missing++;
+                if (work->parted)
+                        pick(work, account);
+        }
+}
+
+/* Mail that waits and no attempt of the station's own sends soon. That of an account that is ill does not
+ * count here: that is its greater trouble. */
+static bool keeps_mail(const struct account *account, uint64_t messages)
 {
         struct waiting waiting;
 
-        if (!account_is_outgoing(account) || !queue_waiting(account->name))
+        if (!messages || account->status == ACCOUNT_DISABLED)
+                return messages != 0;
+        if (quota_left(prop_number(&account->values, PROP_MAX_SENDABLE_PER_DAY), 0) == UINT64_MAX)
                 return false;
         waiting_of(account, &waiting);
-        return waiting.messages &&
-               (waiting.reason == WAITING_FOR_DAILY_LIMIT || account->status == ACCOUNT_DISABLED);
+        return waiting.reason == WAITING_FOR_DAILY_LIMIT;
 }
 
-/* Its worst. */
-static enum trouble trouble_of(const struct account *account, bool missing, bool kept)
-{
-        switch (account->status) {
-        case ACCOUNT_FAULT:
-                return TROUBLE_FAULT;
-        case ACCOUNT_CHALLENGE:
-                return TROUBLE_CHALLENGE;
-        case ACCOUNT_DOWN:
-                return missing ? TROUBLE_HEARTBEAT : TROUBLE_DOWN;
-        case ACCOUNT_OK:
-        case ACCOUNT_DISABLED:
-        case ACCOUNT_CONNECTING:
-                break;
-        }
-        return missing ? TROUBLE_HEARTBEAT : kept ? TROUBLE_KEPT : TROUBLE_NONE;
-}
+struct keepers {
+        const struct account **accounts;
+        size_t count;
+};
 
-/* Where all are listed they stay in the order of their names, in one class. No class needs more than
- * `most` names, for the list ends there. */
-static void pick(struct status_work *work, const struct account *account)
+static void look_whether_kept(void *ctx, const char *name, uint64_t messages)
 {
-        bool missing = account->status != ACCOUNT_DISABLED && account_is_outgoing(account) &&
-                       same_text(heartbeat_state(account), "missing"),
-             kept = keeps_mail(account);
-        struct picked *picked = &work->of[work->parted ? trouble_of(account, missing, kept) : TROUBLE_NONE];
+        struct keepers *keepers = ctx;
+        const struct account *account = account_named(name);
 
-        work->missing += missing;
-        work->kept += kept;
-        if (picked->count >= work->most)
+        if (!account || !account_is_outgoing(account) || !keeps_mail(account, messages))
                 return;
-        if (picked->count % PICKED_ON_END == 0)
-                picked->names =
-                        new_resized(picked->names, picked->count + PICKED_ON_END, sizeof *picked->names);
-        picked->names[picked->count++] = copy_text(account->name);
+        if (keepers->count % PICKED_ON_END == 0)
+                keepers->accounts = new_resized(keepers->accounts, keepers->count + PICKED_ON_END,
+                                                sizeof(struct account *));
+        keepers->accounts[keepers->count++] = account;
+}
+
+static int by_name(const void *a, const void *b)
+{
+        return strcmp((*(const struct account *const *)a)->name, (*(const struct account *const *)b)->name);
+}
+
+static void look_for_kept(struct status_work *work)
+{
+        struct keepers keepers = { 0 };
+
+        queue_each_waiting(look_whether_kept, &keepers);
+        work->kept = keepers.count;
+        if (work->parted && keepers.count)
+                qsort(keepers.accounts, keepers.count, sizeof(struct account *), by_name);
+        for (size_t i = 0; work->parted && i < keepers.count; i++)
+                pick(work, keepers.accounts[i]);
+        free(keepers.accounts);
+}
+
+/* At those that are ill, by what says who they are: with nothing amiss ten thousand accounts cost what ten
+ * do. */
+static void look(struct status_work *work)
+{
+        const struct account *only = account_named(work->only);
+
+        work->step = work->parted ? STATUS_PICKS : STATUS_LISTS;
+        if (only) {
+                struct queue_counts counts = queue_counts(only->name);
+                work->missing = has_missed(only);
+                work->kept =
+                        account_is_outgoing(only) &&
+                        keeps_mail(only, counts.messages[QUEUE_QUEUED] + counts.messages[QUEUE_DEFERRED] +
+                                                 counts.messages[QUEUE_AMBIGUOUS]);
+        }
+        if (work->only)
+                return;
+        if (work->parted) {
+                pick_ill(work, ACCOUNT_FAULT);
+                pick_ill(work, ACCOUNT_CHALLENGE);
+        }
+        look_for_missing(work);
+        if (work->parted)
+                pick_ill(work, ACCOUNT_DOWN);
+        look_for_kept(work);
 }
 
 /* Members and no whole object: the writer puts them into the one that is under way. */
@@ -361,39 +414,40 @@ static json_t *status_head(void)
         return head;
 }
 
-/* Nothing is written before all accounts were looked at: the first one listed may be the last one picked. */
-static void pick_some(struct status_work *work, struct json_writer *out)
+static void begin_list(struct json_writer *out)
 {
-        struct account *account = work->only ? account_named(work->only) : accounts_walk_on(&work->walk);
-
-        for (int i = 0; account && i < PICKED_ON_END; i++) {
-                pick(work, account);
-                accounts_walk_did(&work->walk, account);
-                account = work->only ? NULL : account->next;
-        }
-        if (account)
-                return;
         json_write(out, "{\"status\":{");
         json_write_members(out, status_head());
         json_write(out, ",\"accounts\":[");
-        work->step = STATUS_LISTS;
+}
+
+/* The first of the others by name. */
+static void pick_some(struct status_work *work)
+{
+        struct account *account = accounts_walk_on(&work->walk);
+
+        for (int i = 0; account && i < PICKED_ON_END; i++, account = account->next) {
+                pick(work, account);
+                accounts_walk_did(&work->walk, account);
+        }
+        if (!account || work->picked_count >= work->most)
+                work->step = STATUS_LISTS;
 }
 
 /* The next one that is still there; NULL: that was all. */
-static const struct account *next_picked(struct status_work *work)
+static const struct account *next_listed(struct status_work *work)
 {
-        while (work->trouble < TROUBLES && work->listed < work->most) {
-                const struct picked *picked = &work->of[work->trouble];
-                const struct account *account =
-                        work->number < picked->count ? account_named(picked->names[work->number++]) : NULL;
-                if (account)
-                        return account;
-                if (work->number >= picked->count) {
-                        work->trouble++;
-                        work->number = 0;
-                }
-        }
-        return NULL;
+        const struct account *account = NULL;
+
+        if (work->only)
+                return work->listed ? NULL : account_named(work->only);
+        while (work->parted && !account && work->number < work->picked_count)
+                account = account_named(work->picked[work->number++]);
+        if (!work->parted && work->listed < work->most)
+                account = accounts_walk_on(&work->walk);
+        if (account)
+                accounts_walk_did(&work->walk, account);
+        return account;
 }
 
 /* How many accounts have each status. */
@@ -437,8 +491,12 @@ static json_t *status_tail(const struct status_work *work)
 /* Advice is collected while accounts are listed, so it is about these and no others. */
 static void list_some(struct status_work *work, struct json_writer *out)
 {
-        const struct account *account = next_picked(work);
+        const struct account *account;
 
+        if (!work->begun)
+                begin_list(out);
+        work->begun = true;
+        account = next_listed(work);
         for (int i = 0; account; i++) {
                 if (work->listed++)
                         json_write(out, ",");
@@ -446,7 +504,7 @@ static void list_some(struct status_work *work, struct json_writer *out)
                 advise_account(work->advice, account);
                 if (i == LISTED_ON_END)
                         return;
-                account = next_picked(work);
+                account = next_listed(work);
         }
         json_write(out, "],");
         json_write_members(out, status_tail(work));
@@ -476,8 +534,11 @@ bool service_status_next(void *ctx, struct json_writer *out)
         struct status_work *work = ctx;
 
         switch (work->step) {
+        case STATUS_LOOKS:
+                look(work);
+                return true;
         case STATUS_PICKS:
-                pick_some(work, out);
+                pick_some(work);
                 return true;
         case STATUS_LISTS:
                 list_some(work, out);

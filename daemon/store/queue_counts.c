@@ -16,6 +16,8 @@ struct tally {
         int64_t bytes[QUEUE_STATES];
         unsigned changed; /* states whose row is not written yet: bit set */
         time_t oldest;    /* loop: when the oldest that waits was handed in, as last looked at; 0: none */
+        bool waits;       /* loop: of an account, in the list of those that have messages to send */
+        struct tally *next_waiting, *previous_waiting;
 };
 struct change {
         char account[LIMIT_ACCOUNT_NAME + 1];
@@ -29,6 +31,7 @@ struct count_changes {
 
 /* Sorted trees of struct tally (tsearch). */
 static void *inside, *committed;
+static struct tally *first_waiting;  /* in `committed` */
 static struct count_changes changes; /* of the open transaction; writer thread */
 
 static void set_account(char to[LIMIT_ACCOUNT_NAME + 1], const char *account)
@@ -66,16 +69,19 @@ static struct tally *find_or_make(void **tree, const char *account)
         return tally;
 }
 
-static void add(void **tree, const struct change *change, int sign)
+/* Also to those of the station; returns the account's. */
+static struct tally *add(void **tree, const struct change *change, int sign)
 {
-        const char *const accounts[] = { change->account, "" };
+        const char *const accounts[] = { "", change->account };
+        struct tally *tally = NULL;
 
         for (size_t i = 0; i < count_of(accounts); i++) {
-                struct tally *tally = find_or_make(tree, accounts[i]);
+                tally = find_or_make(tree, accounts[i]);
                 tally->messages[change->state] += sign * change->messages;
                 tally->bytes[change->state] += sign * change->bytes;
                 tally->changed |= 1u << change->state;
         }
+        return tally;
 }
 
 static uint64_t not_negative(int64_t number)
@@ -107,7 +113,7 @@ void queue_counts_add(const char *account, enum queue_state state, int64_t messa
         struct change *change = &changes.items[changes.count++];
         *change = (struct change){ .state = state, .messages = messages, .bytes = bytes };
         set_account(change->account, account);
-        add(&inside, change, 1);
+        (void)add(&inside, change, 1);
 }
 
 struct queue_counts queue_counts_inside(const char *account)
@@ -139,7 +145,7 @@ size_t queue_counts_mark(void)
 void queue_counts_undo(size_t mark)
 {
         while (changes.count > mark)
-                add(&inside, &changes.items[--changes.count], -1);
+                (void)add(&inside, &changes.items[--changes.count], -1);
 }
 
 static int save_tally(struct database *db, struct tally *tally, struct cause *cause)
@@ -188,6 +194,31 @@ static int64_t to_send(const struct tally *tally)
                tally->messages[QUEUE_DEFERRED] + tally->messages[QUEUE_AMBIGUOUS];
 }
 
+static void follow_waiting(struct tally *tally)
+{
+        bool waits = to_send(tally) > 0 && tally->account[0];
+
+        if (waits && !tally->waits) {
+                tally->previous_waiting = NULL;
+                tally->next_waiting = first_waiting;
+                if (first_waiting)
+                        first_waiting->previous_waiting = tally;
+                first_waiting = tally;
+        } else if (!waits && tally->waits) {
+                *(tally->previous_waiting ? &tally->previous_waiting->next_waiting : &first_waiting) =
+                        tally->next_waiting;
+                if (tally->next_waiting)
+                        tally->next_waiting->previous_waiting = tally->previous_waiting;
+        }
+        tally->waits = waits;
+}
+
+void queue_each_waiting(void (*each)(void *ctx, const char *account, uint64_t messages), void *ctx)
+{
+        for (const struct tally *tally = first_waiting; tally; tally = tally->next_waiting)
+                each(ctx, tally->account, not_negative(to_send(tally) - tally->messages[QUEUE_SENDING]));
+}
+
 /* The first one that waits is the oldest; which is when it has gone needs a look. */
 static void follow_oldest(const char *account)
 {
@@ -195,6 +226,7 @@ static void follow_oldest(const char *account)
 
         if (!tally)
                 return;
+        follow_waiting(tally);
         if (to_send(tally) <= 0)
                 tally->oldest = 0;
         else if (!tally->oldest)
@@ -222,7 +254,7 @@ void queue_counts_apply(struct count_changes *applied)
         if (!applied)
                 return;
         for (size_t i = 0; i < applied->count; i++)
-                add(&committed, &applied->items[i], 1);
+                (void)add(&committed, &applied->items[i], 1);
         for (size_t i = 0; i < applied->count; i++)
                 follow_oldest(applied->items[i].account);
         free(applied->items);
@@ -257,8 +289,8 @@ int queue_counts_load(struct database *db, struct cause *cause)
                         continue;
                 change.state = (enum queue_state)state;
                 set_account(change.account, (const char *)sqlite3_column_text(rows, 0));
-                add(&inside, &change, 1);
-                add(&committed, &change, 1);
+                (void)add(&inside, &change, 1);
+                follow_waiting(add(&committed, &change, 1));
         }
         return more;
 }
@@ -268,6 +300,7 @@ void queue_counts_free(void)
         tdestroy(inside, free);
         tdestroy(committed, free);
         inside = committed = NULL;
+        first_waiting = NULL;
         free(changes.items);
         changes = (struct count_changes){ 0 };
 }

@@ -189,3 +189,5 @@ void queue_oldest_look(void);
 struct queue_counts queue_counts(const char *account);
 /* Those among them that are neither sent nor failed. */
 uint64_t queue_waiting(const char *account);
+/* Each account, in no order, that has mail to send: how many messages wait for an attempt. */
+void queue_each_waiting(void (*each)(void *ctx, const char *account, uint64_t messages), void *ctx);

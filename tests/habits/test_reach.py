@@ -27,7 +27,7 @@ THROUGH = {
                  "daemon/incoming/receiver_poll.c", "daemon/incoming/receiver_session.c", "daemon/session/signin.c"],
     "sender": ["daemon/store/queue_notice.c", "daemon/outgoing/sending.c", "daemon/runner/runner.c"],
     "service_time": ["daemon/service/own_message.c"],
-    "accounts": ["daemon/accounts/account_file.c", "daemon/turns.c"],
+    "accounts": ["daemon/accounts/account_file.c", "daemon/accounts/sorted.c", "daemon/turns.c"],
     "session": ["daemon/session/session_talk.c"],
     "connection": ["daemon/wire/pump.c"],
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c", "daemon/tls/sent_chain.c"],

@@ -14,6 +14,7 @@
 #include "daemon/accounts/accounts_parts.h"
 #include "daemon/accounts/index.h"
 #include "daemon/events.h"
+#include "daemon/service/heartbeat_parts.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/server_users.h"
 #include "daemon/tls/x509.h"
@@ -136,6 +137,14 @@ START_TEST(a_station_without_accounts_says_how_to_begin)
 }
 END_TEST
 
+static void miss_heartbeat(struct account *account)
+{
+        index_remove(account);
+        prop_put_text(&account->values, PROP_HEARTBEAT, "alarm@example.com");
+        index_add(account);
+        kept_set_number(account->name, KEPT_HEARTBEAT_STATE, HEARTBEAT_MISSING);
+}
+
 START_TEST(those_that_are_ill_are_listed_before_the_others)
 {
         static const char *const names[] = { "a", "b", "c", "d", "e" };
@@ -162,8 +171,17 @@ START_TEST(those_that_are_ill_are_listed_before_the_others)
                 (void)strcat(order, json_string_value(json_object_get(one, "name")));
         ck_assert_str_eq(order, "abcde");
         json_decref(status);
+        miss_heartbeat(account_named("d"));
+        fall_ill(account_named("b"), CAUSE_CONNECT, NULL);
+        order[0] = '\0';
+        status = status_of(NULL, 4);
+        json_array_foreach(json_object_get(status, "accounts"), index, one)
+                (void)strcat(order, json_string_value(json_object_get(one, "name")));
+        ck_assert_str_eq(order, "cedb");
+        ck_assert_int_eq(json_integer_value(json_object_get(status, "heartbeatsMissing")), 1);
+        json_decref(status);
         char *line = service_line();
-        ck_assert_ptr_nonnull(strstr(line, "5 accounts (2 not working);"));
+        ck_assert_ptr_nonnull(strstr(line, "5 accounts (3 not working);"));
         free(line);
 }
 END_TEST
