@@ -39,7 +39,7 @@ struct session {
         void *ctx;
         struct buf heard, said; /* by the server: not yet a line; on its way to the engine */
         bool touched, talking, was_ready, over, paused, quitting;
-        bool unrouted, untrusted, trust_moved; /* what session_still_*() tell */
+        bool unrouted, untrusted, trust_moved, may_verify; /* what session_still_*() tell, and such */
         struct cause why;
         char challenge_id[13];
         struct timer *deadline;
@@ -445,8 +445,7 @@ bool session_still_trusted(const struct session *session)
 
 bool session_may_verify(const struct session *session)
 {
-        (void)session;
-        return false;
+        return session->may_verify;
 }
 
 bool session_trust_moved(const struct session *session)

@@ -546,6 +546,23 @@ START_TEST(a_session_whose_trust_has_gone_ends)
 }
 END_TEST
 
+START_TEST(a_session_that_another_may_be_better_than_is_renewed)
+{
+        begin("imap");
+        pass(10);
+        ck_assert_uint_eq(net.opened, 1);
+        net.first->may_verify = true;
+        receiver_check_trust(receiver);
+        pass(1);
+        ck_assert_uint_eq(net.opened, 2);
+        ck_assert_uint_eq(net.open, 1);
+        check_status(ACCOUNT_OK);
+        arrives(1);
+        pass(120);
+        ck_assert_int_eq(received(), 1);
+}
+END_TEST
+
 START_TEST(a_session_made_while_trust_changed_says_nothing)
 {
         begin("imap");
@@ -869,6 +886,7 @@ int main(void)
         tcase_add_loop_test(cases, a_message_that_breaks_sessions_does_not_hold_up_the_others, 0, 2);
         tcase_add_test(cases, a_disk_that_takes_no_mail_is_tried_again_soon);
         tcase_add_test(cases, a_session_whose_trust_has_gone_ends);
+        tcase_add_test(cases, a_session_that_another_may_be_better_than_is_renewed);
         tcase_add_test(cases, a_session_made_while_trust_changed_says_nothing);
         tcase_add_test(cases, another_network_makes_sessions_anew);
         tcase_add_test(cases, a_withdrawn_token_is_fetched_anew);

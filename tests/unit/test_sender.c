@@ -389,6 +389,22 @@ START_TEST(a_session_that_is_trusted_no_more_ends_at_once)
 }
 END_TEST
 
+START_TEST(a_session_that_another_may_be_better_than_finishes_and_goes)
+{
+        submit(1);
+        check_queue(QUEUE_SENT, 1);
+        ck_assert_uint_eq(net.opened, 1);
+        net.first->may_verify = true; /* it is kept for the next message */
+        sender_check_trust(sender);
+        settle();
+        submit(1);
+        pass(1);
+        check_queue(QUEUE_SENT, 2);
+        ck_assert_uint_eq(net.opened, 2);
+        check_status(ACCOUNT_OK);
+}
+END_TEST
+
 START_TEST(a_session_made_while_trust_changed_says_nothing)
 {
         server.greeting = "";
@@ -731,6 +747,7 @@ int main(void)
         tcase_add_test(cases, mail_comes_due_though_the_clock_was_set_back);
         tcase_add_test(cases, what_waits_for_trust_does_not_age);
         tcase_add_test(cases, a_session_that_is_trusted_no_more_ends_at_once);
+        tcase_add_test(cases, a_session_that_another_may_be_better_than_finishes_and_goes);
         tcase_add_test(cases, a_session_made_while_trust_changed_says_nothing);
         tcase_add_test(cases, what_the_server_closes_after_its_work_is_no_failure);
         tcase_add_test(cases, a_withdrawn_token_is_fetched_anew);
