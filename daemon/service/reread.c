@@ -3,15 +3,18 @@
 #include "daemon/service/reread.h"
 
 #include "daemon/accounts/accounts.h"
+#include "daemon/accounts/round.h"
 #include "daemon/accounts/secrets.h"
 #include "daemon/events.h"
 #include "daemon/journal.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/outgoing/sender.h"
 #include "daemon/service/server_users.h"
 #include "daemon/service/service.h"
 #include "daemon/store/kept.h"
+#include "daemon/store/queue_body.h"
 #include "daemon/store/store.h"
 #include "daemon/tls/allowed.h"
 #include "daemon/tls/trust.h"
@@ -63,6 +66,31 @@ static void secrets_healed(const char *name)
                 account_tell_changed(account);
 }
 
+static void kick(struct account *account)
+{
+        if (account->sender)
+                sender_kick(account->sender);
+}
+
+static struct accounts_round kick_round = { .visit = kick };
+
+static void bodies_found(void)
+{
+        if (!again) /* the daemon ends */
+                return;
+        accounts_round_begin(&kick_round);
+        manager_status_changed();
+}
+
+/* It is looked for by a thread, and well at a later look. */
+static bool bodies_again(void)
+{
+        if (!body_files_fault())
+                return true;
+        queue_bodies_find(bodies_found);
+        return false;
+}
+
 static void try_again(void *ctx)
 {
         (void)ctx;
@@ -71,6 +99,7 @@ static void try_again(void *ctx)
         well = allowed_again() && well;
         well = accounts_try_again() == 0 && well;
         well = secrets_try_again(secrets_healed) == 0 && well;
+        well = bodies_again() && well;
         if (!well)
                 timer_set(again, AGAIN_MS);
         manager_status_changed();
@@ -87,6 +116,7 @@ void reread_watch(void)
 void reread_close(void)
 {
         timer_free(take(again));
+        accounts_round_stop(&kick_round);
 }
 
 /* ---- what is missing ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the disk did not give: trust stores, Allowed Hosts, client keys, files of accounts and secrets that
- * could not be read. Each is a fault of what needs it, and is read again every few seconds until it can be;
- * that is told, and what waited goes on.
+ * What the disk did not give: trust stores, Allowed Hosts, client keys, files of accounts and secrets, the
+ * folder of bodies that could not be read. Each is a fault of what needs it, and is read again every few
+ * seconds until it can be; that is told, and what waited goes on.
  */
 #pragma once
 

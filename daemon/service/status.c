@@ -17,6 +17,7 @@
 #include "daemon/service/waiting.h"
 #include "daemon/session/token.h"
 #include "daemon/settings.h"
+#include "daemon/store/body_file.h"
 #include "daemon/store/kept.h"
 #include "daemon/store/queue_table.h"
 #include "daemon/store/reserve.h"
@@ -188,8 +189,8 @@ static json_t *submission_json(void)
 }
 
 /* What may be wrong with the station itself; each gives NULL while it is not. */
-static const struct cause *(*const station_faults[])(void) = { store_fault, reserve_fault, trust_fault,
-                                                               allowed_fault };
+static const struct cause *(*const station_faults[])(void) = { store_fault, body_files_fault, reserve_fault,
+                                                               trust_fault, allowed_fault };
 
 /* The caller owns it. */
 static json_t *service_faults(void)

@@ -14,6 +14,7 @@
 #include "daemon/outgoing/sender.h"
 #include "daemon/outgoing/sender_rules.h"
 #include "daemon/session/session.h"
+#include "daemon/store/body_file.h"
 #include "daemon/store/store.h"
 
 #include <stdio.h>
@@ -254,6 +255,12 @@ static const char *last_words(const json_t *message)
         return "the last try failed";
 }
 
+/* By the names that queue_state_name() gives: messages come from the store as JSON. */
+static bool waits_to_go(const char *state)
+{
+        return same_text(state, "queued") || same_text(state, "deferred") || same_text(state, "ambiguous");
+}
+
 /* Its own reason, where its account has none. */
 static void of_message(const json_t *message, struct waiting *out)
 {
@@ -267,12 +274,9 @@ static void of_message(const json_t *message, struct waiting *out)
         else if ((same_text(state, "deferred") || same_text(state, "ambiguous")) &&
                  time_parse(text_in(message, "nextAttempt"), &next, NULL) == 0 && next > (time_t)loop_wall())
                 set(out, WAITING_FOR_BACKOFF, next, "%s", last_words(message));
-}
-
-/* By the names that queue_state_name() gives: messages come from the store as JSON. */
-static bool waits_to_go(const char *state)
-{
-        return same_text(state, "queued") || same_text(state, "deferred") || same_text(state, "ambiguous");
+        else if (waits_to_go(state) && body_files_fault() &&
+                 json_integer_value(json_object_get(message, "size")) >= (json_int_t)BODY_FILE_FROM)
+                set(out, WAITING_FOR_DISK, 0, "%s", body_files_fault()->text);
 }
 
 /* What was claimed for a session that did not come about is on its way back, or waits with it for a place. */

@@ -9,6 +9,9 @@
  * may count after all (writer.c, overwrite_failed).
  *
  * A name that cannot be removed is forgotten, and swept at the next start.
+ *
+ * Where the folder itself is missing while rows name files in it, nothing is made in its place: they wait for
+ * it to come back.
  */
 #include "daemon/store/body_file.h"
 
@@ -36,10 +39,11 @@ struct body_names {
         size_t count, room;
 };
 
-/* The writer's, but for `folder` and `path`, which are not changed while there are threads, and `held`. */
+/* The writer's, but for `path` and `directory`, which are not changed while there are threads, and `held`. */
 static struct {
-        int folder;               /* bodies/, or -1 */
-        char *path;               /* of it */
+        atomic_int folder;        /* bodies/; -1: it is missing, until it is found */
+        char *path, *directory;   /* of it, and the one it is in */
+        struct cause fault;       /* the loop's: why it is missing; CAUSE_NONE: it is not */
         struct body_names noted;  /* touched since the last commit that stands */
         struct body_names doomed; /* those of them without a row in this transaction */
         struct body_names gone;   /* they have no row on disk, and are still there */
@@ -214,6 +218,11 @@ void body_files_hold(bool held)
 
 /* ---- reading ---- */
 
+static int is_missing(struct cause *cause)
+{
+        return cause_set(cause, CAUSE_STORAGE, "the folder of its body is missing: %s", bodies.path);
+}
+
 /* One that cannot be read is damaged as one that has changed is, and holds up no other; where the disk is
  * gone altogether, that it is set aside is not committed either. But for what all of them have to wait for.
  */
@@ -233,6 +242,8 @@ int body_file_open(const char *name, uint64_t size, struct cause *cause)
         struct stat st;
         int opened = fd;
 
+        if (body_files_missing())
+                return is_missing(cause);
         if (!is_name(name) || (fd < 0 && (errno == ENOENT || errno == ELOOP)))
                 return cause_set(cause, CAUSE_INVALID, "the file of its body is not there");
         if (fd < 0 || fstat(fd, &st) < 0)
@@ -302,25 +313,98 @@ static int sweep(struct database *db, const char *path, struct cause *cause)
         return result;
 }
 
+/* Makes it only where nothing can be in it. */
+static int open_folder(bool make, struct cause *cause)
+{
+        if (make && make_folder(bodies.path, 0700, cause) < 0)
+                return -1;
+        int fd = open(bodies.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? cause_errno(cause, errno, "cannot open %s", bodies.path) : fd;
+}
+
+static int find_folder(struct database *db, int64_t *rows, struct cause *cause)
+{
+        if (db_number(db, cause, rows, 0, "SELECT count(*) FROM body_file", NULL, 0) < 0)
+                return -1;
+        int folder = open_folder(*rows == 0, cause);
+        if (folder < 0)
+                return -1;
+        atomic_store(&bodies.folder, folder);
+        return 0;
+}
+
+static void tell_missing(int64_t rows, const struct cause *why)
+{
+        struct subject subject = { .cause = &bodies.fault };
+
+        (void)cause_set(&bodies.fault, CAUSE_STORAGE,
+                        "the folder with the bodies of %lld message%s is missing, and they wait for it: %s",
+                        (long long)rows, rows == 1 ? "" : "s", why->text);
+        cause_remedy(&bodies.fault,
+                     "put %s back as it was, from a copy or by mounting it: they are sent then; or give up "
+                     "those of "
+                     "256 KiB and more: emailsecctl queue list; emailsecctl queue delete ID",
+                     bodies.path);
+        log_about(&subject, LOG_ERR, MSG_DISK_FAULT, "%s", bodies.fault.text);
+}
+
 int body_files_begin(struct database *db, const char *directory, bool anew, struct cause *cause)
 {
-        scoped(scoped_free) char *path = text_of("%s/bodies", directory);
+        int64_t rows = 0;
 
         atomic_store(&bodies.held, false);
-        if ((anew && set_aside(path, directory, cause) < 0) || make_folder(path, 0700, cause) < 0)
-                return -1;
         free(bodies.path);
-        bodies.path = take(path);
-        bodies.folder = open(bodies.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (bodies.folder < 0)
-                return cause_errno(cause, errno, "cannot open %s", bodies.path);
-        return sweep(db, bodies.path, cause);
+        free(bodies.directory);
+        bodies.path = text_of("%s/bodies", directory);
+        bodies.directory = copy_text(directory);
+        if (anew && set_aside(bodies.path, directory, cause) < 0)
+                return -1;
+        if (find_folder(db, &rows, cause) == 0)
+                return sweep(db, bodies.path, cause);
+        if (!rows)
+                return -1;
+        tell_missing(rows, cause);
+        cause_clear(cause);
+        return 0;
+}
+
+int body_files_find(struct database *db, struct cause *cause)
+{
+        int64_t rows;
+
+        return find_folder(db, &rows, cause);
+}
+
+void body_files_found(void)
+{
+        cause_clear(&bodies.fault);
+        log_about(NULL, LOG_NOTICE, MSG_DISK_WELL, "the bodies of messages can be read again: %s",
+                  bodies.path);
+}
+
+bool body_files_missing(void)
+{
+        return atomic_load(&bodies.folder) < 0;
+}
+
+const struct cause *body_files_fault(void)
+{
+        return bodies.fault.code == CAUSE_NONE ? NULL : &bodies.fault;
+}
+
+const char *body_files_place(void)
+{
+        return body_files_missing() ? bodies.directory : bodies.path;
 }
 
 void body_files_end(void)
 {
-        close_fd(&bodies.folder);
+        int folder = atomic_exchange(&bodies.folder, -1);
+
+        close_fd(&folder);
         free(take(bodies.path));
+        free(take(bodies.directory));
+        cause_clear(&bodies.fault);
         names_free(&bodies.noted);
         names_free(&bodies.doomed);
         names_free(&bodies.gone);

@@ -45,7 +45,7 @@ void body_files_committed(void);
 
 /* ---- any thread ---- */
 /* Opens the file of a message of that size. -1: with CAUSE_INVALID it is not there as it was, or this one
- * alone cannot be read. */
+ * alone cannot be read; with another cause all of them have to wait. */
 int body_file_open(const char *name, uint64_t size, struct cause *cause) must_use;
 /* Bytes from there on, all of them, or -1 with a cause, as above. */
 int body_file_read(int fd, uint8_t *bytes, size_t len, uint64_t from, struct cause *cause) must_use;
@@ -55,6 +55,19 @@ void body_files_hold(bool held);
 
 /* ---- before the loop and after it ---- */
 /* Makes the folder and removes what a crash has left there; that of a database which was begun anew is set
- * aside. */
+ * aside. One that is missing, or cannot be opened, and should have files in it, is a fault, and waited for.
+ */
 int body_files_begin(struct database *db, const char *directory, bool anew, struct cause *cause) must_use;
 void body_files_end(void);
+
+/* ---- a folder that is missing ---- */
+/* Any thread: nothing can be read of it, and nothing is put into it. */
+bool body_files_missing(void);
+/* Any thread: the folder in which a file is begun. */
+const char *body_files_place(void);
+/* With a connection that reads, never from within a transaction that writes: whether it is there again, or
+ * nothing is to be in it any more; else the cause. What has no row in it stays until the next start. */
+int body_files_find(struct database *db, struct cause *cause) must_use;
+/* The loop's: it was found; and why it is missing, or NULL. */
+void body_files_found(void);
+const struct cause *body_files_fault(void);

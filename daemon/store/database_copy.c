@@ -152,7 +152,7 @@ static int copy_body(sqlite3 *to, sqlite3_stmt *rows, sqlite3_stmt *insert, cons
                 whole ? body_file_open((const char *)sqlite3_column_text(rows, 1), size, cause) : -1;
 
         if (fd < 0)
-                return !whole || cause->code == CAUSE_INVALID ? 0 : -1;
+                return !whole || cause->code == CAUSE_INVALID || body_files_missing() ? 0 : -1;
         scoped(scoped_free) uint8_t *chunk = new_zeroed(1, BODY_CHUNK);
         for (uint64_t at = 0; at < size; at += BODY_CHUNK, number++) {
                 size_t len = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;

@@ -140,6 +140,37 @@ int queue_body_check(const struct queue_body *body, struct database *db, bool by
         return 0;
 }
 
+/* ---- a folder that is missing ---- */
+
+struct finding {
+        void (*found)(void);
+        struct store_read read;
+};
+
+static int find_work(unused_arg struct store_read *read, struct database *db, struct cause *cause)
+{
+        return body_files_find(db, cause);
+}
+
+static void find_done(struct store_read *read, const struct cause *cause)
+{
+        struct finding *finding = container_of(read, struct finding, read);
+
+        if (!cause) {
+                body_files_found();
+                finding->found();
+        }
+        free(finding);
+}
+
+void queue_bodies_find(void (*found)(void))
+{
+        struct finding *finding = new_object(struct finding);
+
+        *finding = (struct finding){ .found = found, .read = { .read = find_work, .done = find_done } };
+        store_read(&finding->read);
+}
+
 /* ---- coming and going ---- */
 
 static int insert_chunk(struct database *db, uint64_t seq, uint64_t number, const uint8_t *bytes, size_t len,

@@ -37,6 +37,16 @@ int queue_body_chunk(const struct queue_body *body, struct database *db, uint64_
 int queue_body_check(const struct queue_body *body, struct database *db, bool bytes, struct cause *cause)
         must_use;
 
+/* SQL, ahead of what follows the conditions on messages, while the folder of bodies is missing: the body of
+ * this one, a row of the table or alias `message`, can be read. */
+#define SQL_BODY_IS_THERE(message) \
+        " AND (" message ".size < 262144 OR NOT EXISTS (SELECT 1 FROM body_file f WHERE f.seq = " message \
+        ".seq))"
+static_assert(BODY_FILE_FROM == 262144, "SQL_BODY_IS_THERE has the number");
+
+/* The loop's: looks whether the folder that is missing is there again; `found` once it is. */
+void queue_bodies_find(void (*found)(void));
+
 /* ---- the writer, inside a transaction ---- */
 int queue_body_insert(struct database *db, uint64_t seq, const uint8_t *bytes, uint64_t size,
                       struct cause *cause) must_use;

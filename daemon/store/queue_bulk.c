@@ -5,6 +5,7 @@
  */
 #include "common/json_fields.h"
 #include "common/times.h"
+#include "daemon/store/queue_body.h"
 #include "daemon/store/queue_notice.h"
 
 #include <stdio.h>
@@ -154,6 +155,10 @@ static int expire_one(struct pass *pass, uint64_t seq, struct database *db, stru
         return json_array_append_new(pass->step_items, item);
 }
 
+#define SQL_EXPIRED \
+        "SELECT seq FROM message WHERE account = ? AND expires_clock <= ? AND finished IS NULL AND claimed " \
+        "= 0"
+
 static int expire_step(struct store_write *write, struct database *db, struct cause *cause)
 {
         struct pass *pass = container_of(write, struct pass, write);
@@ -165,10 +170,11 @@ static int expire_step(struct store_write *write, struct database *db, struct ca
                    " WHERE account = ? AND expires_clock = -1 AND finished IS NULL",
                    VALUES(v_int(pass->clock), v_text(pass->account))) < 0)
                 return -1;
-        sqlite3_stmt *rows = db_query(db, cause,
-                                      "SELECT seq FROM message WHERE account = ? AND expires_clock <= ?"
-                                      " AND finished IS NULL AND claimed = 0 LIMIT ?",
-                                      VALUES(v_text(pass->account), v_int(pass->clock), v_int(STEP)));
+        sqlite3_stmt *rows =
+                db_query(db, cause,
+                         body_files_missing() ? SQL_EXPIRED SQL_BODY_IS_THERE("message") " LIMIT ?"
+                                              : SQL_EXPIRED " LIMIT ?",
+                         VALUES(v_text(pass->account), v_int(pass->clock), v_int(STEP)));
         if (gather(db, rows, seqs, pass, cause) < 0)
                 return -1;
         for (size_t i = 0; i < pass->step_count; i++)

@@ -96,23 +96,28 @@ static int by_priority_and_age(const void *a, const void *b)
         return one->seq < two->seq ? -1 : one->seq > two->seq;
 }
 
+#define SQL_FRESH "SELECT seq FROM message WHERE account = ? AND priority = ? AND due <= 0"
+#define SQL_RIPE  "SELECT seq FROM message WHERE account = ? AND priority = ? AND due > 0 AND due <= ?"
+#define SQL_FIRST " ORDER BY due, seq LIMIT ?"
+
 /* Two ranges of one index for each priority: what never waited, and what has waited long enough. */
 static int find_due(struct claim *claim, struct database *db, struct cause *cause)
 {
+        bool missing = body_files_missing();
         struct value account = v_text(claim->account), limit = v_int((int64_t)claim->max);
         int64_t next;
 
         claim->candidates = new_zeroed(4 * claim->max, sizeof *claim->candidates);
         for (int priority = 1; priority >= 0; priority--) {
                 sqlite3_stmt *fresh = db_query(db, cause,
-                                               "SELECT seq FROM message WHERE account = ? AND priority = ?"
-                                               " AND due <= 0 ORDER BY due, seq LIMIT ?",
+                                               missing ? SQL_FRESH SQL_BODY_IS_THERE("message") SQL_FIRST
+                                                       : SQL_FRESH SQL_FIRST,
                                                VALUES(account, v_int(priority), limit));
                 if (gather(claim, db, fresh, priority, cause) < 0)
                         return -1;
                 sqlite3_stmt *ripe = db_query(db, cause,
-                                              "SELECT seq FROM message WHERE account = ? AND priority = ?"
-                                              " AND due > 0 AND due <= ? ORDER BY due, seq LIMIT ?",
+                                              missing ? SQL_RIPE SQL_BODY_IS_THERE("message") SQL_FIRST
+                                                      : SQL_RIPE SQL_FIRST,
                                               VALUES(account, v_int(priority), v_int(claim->now), limit));
                 if (gather(claim, db, ripe, priority, cause) < 0)
                         return -1;

@@ -134,21 +134,25 @@ static int write_next(const struct gathering *g, struct database *db, int64_t ne
 
 /* ---- what goes into it ---- */
 
+#define SQL_GATHERED \
+        "SELECT m.seq, r.number, m.size, m.submitted, m.submitted_by FROM message m JOIN recipient r ON " \
+        "r.seq = m.seq" \
+        " WHERE m.account = ?1 AND m.finished IS NULL AND m.priority = 0 AND m.claimed = 0 AND m.eight_bit " \
+        "= ?2" \
+        " AND m.header_utf8 = ?3 AND r.state IN (" SQL_QUEUED ", " SQL_DEFERRED \
+        ") AND lower(r.address) = ?4" \
+        " AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.account = m.account AND s.address = ?4 AND s.seq = " \
+        "m.seq)"
+#define SQL_OLDEST " ORDER BY m.seq LIMIT ?5"
+
 static int find_waiting(struct gathering *g, struct database *db, struct cause *cause)
 {
         int64_t bytes = 0;
         int more;
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
-                         "SELECT m.seq, r.number, m.size, m.submitted, m.submitted_by FROM message m JOIN "
-                         "recipient r ON r.seq = m.seq"
-                         " WHERE m.account = ?1 AND m.finished IS NULL AND m.priority = 0 AND m.claimed = 0 "
-                         "AND m.eight_bit = ?2"
-                         " AND m.header_utf8 = ?3 AND r.state IN (" SQL_QUEUED ", " SQL_DEFERRED
-                         ") AND lower(r.address) = ?4"
-                         " AND NOT EXISTS (SELECT 1 FROM slot s WHERE s.account = m.account AND s.address = "
-                         "?4 AND s.seq = m.seq)"
-                         " ORDER BY m.seq LIMIT ?5",
+                         body_files_missing() ? SQL_GATHERED SQL_BODY_IS_THERE("m") SQL_OLDEST
+                                              : SQL_GATHERED SQL_OLDEST,
                          VALUES(v_text(g->account), v_int(g->eight_bit), v_int(g->header_utf8),
                                 v_text(g->key), v_int(MESSAGES_MOST)));
 

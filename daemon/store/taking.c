@@ -60,7 +60,6 @@ struct work {
 
 /* The loop's. */
 static struct {
-        char *folder;
         struct workers *threads;   /* NULL: closed */
         struct work *first, **end; /* in the order they came, those under way among them */
         struct timer *look;
@@ -478,7 +477,7 @@ static struct work *work_new(const struct taking_order *order)
         work->max_size = order->rules.max_size;
         read_sealed(work);
         work->by_loop = is_small(work);
-        work->folder = copy_text(takings.folder);
+        work->folder = copy_text(body_files_place());
         work->charge = LEAST_CHARGE + (work->fd < 0 ? 2 * work->len : LIMIT_INTAKE_MEMORY + READ_PIECE);
         work->owner = order->owner;
         work->in_charge = order->in_charge;
@@ -529,7 +528,6 @@ void taking_cancel(uint64_t ticket)
 void takings_open(const char *state_directory)
 {
         client_files_open(state_directory);
-        takings.folder = text_of("%s/bodies", state_directory);
         takings.threads = workers_new("store-intake", LIMIT_INTAKES);
         takings.first = NULL;
         takings.end = &takings.first;
@@ -578,7 +576,6 @@ void takings_close(void)
         takings.first = NULL;
         takings.end = &takings.first;
         timer_free(take(takings.look));
-        free(take(takings.folder));
         memset(takings.shares, 0, sizeof takings.shares);
         takings.busy = 0;
         atomic_store(&takings.working, 0);

@@ -383,6 +383,47 @@ def test_a_message_that_was_changed_on_disk(station, sink, what):
     until(lambda: all(station.message(ids[i])["state"] == "sent" for i in (0, 2)))
 
 
+@pytest.mark.parametrize("how", ("missing", "not readable"))
+def test_a_folder_of_bodies_that_is_lost(station, sink, how):
+    """A fault of the station, which a person hears of; its messages wait, the others go, and what comes goes."""
+    outgoing(station, sink, enabled=False, notifyFailed="postmaster@example.test")
+    large = letters.letter("box", body="Line one.\n" * 60000)
+    folder, away = (os.path.join(station.state, name) for name in ("bodies", "away"))
+    with station.client() as client:
+        lost = [submit(client, "a", large) for _ in range(2)]
+        ids = [submit(client, "a", letters.letter("box"))]
+    station.stop()
+    if how == "missing":
+        os.rename(folder, away)
+    else:
+        os.chmod(folder, 0)
+    station.start()
+    try:
+        fault, = station.call("GetStatus")["status"]["faults"]
+        assert "the bodies of 2 messages is missing" in fault["text"] and f"put {folder} back" in fault["remedy"], fault
+        assert "emailsecctl queue delete ID" in station.ctl("status").out
+        assert station.ctl("status", "--check", code=None).code == 2
+        assert not os.path.exists(folder) or how != "missing"
+        with station.client() as client:
+            ids.append(submit(client, "a", large))
+        station.ctl("account", "set", "a", "enabled=true")
+        for number in ids:
+            assert station.wait_message(number)["state"] == "sent"
+        waits = station.message(lost[0])
+        assert waits["state"] == "queued" and waits["waitingFor"]["reason"] == "disk", waits
+        station.ctl("queue", "retry", lost[0])
+        station.ctl("queue", "flush", "a")
+    finally:
+        if how == "missing":
+            os.rename(away, folder)
+        else:
+            os.chmod(folder, 0o700)
+    for number in lost:
+        assert station.wait_message(number)["state"] == "sent"
+    assert len(sink.accepted) == 4 and station.call("GetStatus")["status"]["faults"] == []
+    assert "the bodies of messages can be read again" in station.log() and "damaged" not in station.log()
+
+
 # ---- a database that was lost
 
 def lose(station, how):

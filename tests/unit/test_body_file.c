@@ -562,6 +562,108 @@ START_TEST(what_has_no_row_is_swept)
 }
 END_TEST
 
+/* ---- a folder that is missing ---- */
+
+static bool found;
+
+static void on_found(void)
+{
+        found = true;
+        loop_end();
+}
+
+static void find_folder_again(void)
+{
+        found = false;
+        queue_bodies_find(on_found);
+        while (!found)
+                loop_run();
+        ck_assert_ptr_null(body_files_fault());
+}
+
+static char *moved_away(void)
+{
+        scoped(scoped_free) char *path = text_of("%s/bodies", folder);
+        char *moved = text_of("%s/moved", folder);
+
+        ck_assert_int_eq(rename(path, moved), 0);
+        return moved;
+}
+
+static size_t expired_at(int64_t clock)
+{
+        struct json_answer expired = { 0 };
+
+        queue_expire("out", clock, NULL, on_json, &expired);
+        wait_well(&expired.answer);
+        size_t count = json_array_size(expired.json);
+        json_decref(expired.json);
+        return count;
+}
+
+/* Messages wait for it, whatever happens to others meanwhile, and go once it is back. Damage of one is
+ * another thing. */
+START_TEST(a_folder_that_is_missing)
+{
+        struct submission s = large_one(), small = plain("out");
+        scoped(scoped_free) char *path = text_of("%s/bodies", folder);
+        struct body body = { .bytes = BUF_WITH_MAX(MIB) };
+
+        submit_well(&s);
+        struct submitted given_up = submit_well(&s);
+        reclose();
+        scoped(scoped_free) char *moved = moved_away();
+        reopen();
+        ck_assert_ptr_nonnull(body_files_fault());
+        ck_assert_ptr_nonnull(strstr(body_files_fault()->text, "2 messages"));
+        ck_assert_int_eq(access(path, F_OK), -1); /* nothing takes its place */
+        submit_well(&small);
+        struct submitted fresh = submit_well(&s);
+        struct claimed claimed = claim("out", NOW, 10);
+        ck_assert_uint_eq(claimed.count, 2);
+        ck_assert_str_eq(claimed.messages[1]->id, fresh.id);
+        check_body(claimed.messages[1]);
+        settle(claimed.messages[0]->seq, QUEUE_SENT, 0);
+        settle(claimed.messages[1]->seq, QUEUE_SENT, 0);
+        queue_read_body(1, BODY_CHUNK, on_body, &body);
+        wait_for(&body.answer);
+        ck_assert_int_eq((int)body.answer.cause.code, CAUSE_STORAGE);
+        ck_assert_uint_eq(expired_at(100000), 0);
+        change_well(QUEUE_DELETE, given_up.id, NULL);
+        check_counts("out", QUEUE_QUEUED, 1);
+        reclose();
+        reopen();
+        ck_assert_ptr_nonnull(strstr(body_files_fault()->text, "1 message is"));
+        ck_assert_int_eq(rename(moved, path), 0);
+        find_folder_again();
+        check_next();
+        reclose();
+        reopen();
+        check_files(1);
+        free_claimed(&claimed);
+}
+END_TEST
+
+/* With the last of them there is nothing to wait for. */
+START_TEST(a_missing_folder_that_nobody_needs)
+{
+        struct submission s = large_one();
+        struct submitted done = submit_well(&s);
+
+        reclose();
+        scoped(scoped_free) char *moved = moved_away();
+        reopen();
+        change_well(QUEUE_DELETE, done.id, NULL);
+        find_folder_again();
+        submit_well(&s);
+        check_files(1);
+        scoped(scoped_free) char *clear = text_of("rm -r '%s'", moved);
+        ck_assert_int_eq(system(clear), 0);
+}
+END_TEST
+
+/* ---- without a database ---- */
+
 /* Nobody knows to whom they were to go: a person may look at them. */
 START_TEST(without_their_database_they_are_set_aside)
 {
@@ -758,6 +860,8 @@ int main(void)
         tcase_add_test(tests, a_name_that_stays);
         tcase_add_loop_test(tests, killed_at_each_call, 0, 2);
         tcase_add_test(tests, what_has_no_row_is_swept);
+        tcase_add_test(tests, a_folder_that_is_missing);
+        tcase_add_test(tests, a_missing_folder_that_nobody_needs);
         tcase_add_test(tests, without_their_database_they_are_set_aside);
         tcase_add_loop_test(tests, a_damaged_one_is_set_aside, 0, 9);
         tcase_add_test(tests, a_later_chunk_that_has_changed);
