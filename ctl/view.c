@@ -333,6 +333,12 @@ static struct draft_field disposition_of(const struct entity *entity)
         return disposition;
 }
 
+/* Nothing to read in it: programs put an empty text beside their HTML. */
+static bool is_blank(const char *text)
+{
+        return !text || !text[strspn(text, " \t\r\n")];
+}
+
 static void look_at_leaf(const struct reading *reading, const struct entity *entity, bool alternative)
 {
         struct view *view = reading->view;
@@ -343,9 +349,9 @@ static void look_at_leaf(const struct reading *reading, const struct entity *ent
         scoped(scoped_free) char *how = disposition.name ? draft_value(&disposition) : copy_text("");
         bool attached = !strncasecmp(how, "attachment", 10), html = !strcasecmp(value, "text/html");
         bool text = entity->kind == ENTITY_TEXT || !strncasecmp(value, "text/", 5);
-        if (!attached && text && !html && (!view->text || view->html))
+        if (!attached && text && !html && (is_blank(view->text) || view->html))
                 take_text(reading, entity, false);
-        else if (!attached && html && !view->text)
+        else if (!attached && html && is_blank(view->text))
                 take_text(reading, entity, true);
         else if (attached || !html || !alternative)
                 add_attachment(reading, entity, value, &disposition);

@@ -561,6 +561,10 @@ static const struct {
         { "base64 that is text", "Content-Transfer-Encoding: base64\n\nthe boiler\n", "the boiler\n", NULL },
         { "encoding unknown", "Content-Transfer-Encoding: utf8\n\nbody\n", "body\n", NULL },
         { "html only", "Content-Type: text/html\n\n<p>\n", "<p>\n", NULL },
+        { "html beside an empty text",
+          "Content-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/plain\n\n \n\n--x\n"
+          "Content-Type: text/html\n\n<p>\n--x--\n",
+          "<p>", NULL },
 };
 
 START_TEST(broken_ones_are_shown)
