@@ -291,8 +291,9 @@ static int run_step(struct database *db, size_t index, struct cause *cause)
         return -1;
 }
 
-/* A later emailsecd may have changed what columns mean: its file is refused, not guessed at. */
-static int upgrade(struct database *db, struct cause *cause)
+/* A later emailsecd may have changed what columns mean: its file is refused, not guessed at, and nothing in
+ * it or in its log is touched. */
+static int refuse_others(struct database *db, struct cause *cause)
 {
         int64_t version, application, tables;
 
@@ -300,15 +301,25 @@ static int upgrade(struct database *db, struct cause *cause)
             one_number(db, "PRAGMA application_id", &application, cause) < 0 ||
             one_number(db, "SELECT count(*) FROM sqlite_schema", &tables, cause) < 0)
                 return -1;
-        if (tables && application != DATABASE_APPLICATION)
+        bool ours = !tables || application == DATABASE_APPLICATION;
+        if (ours && version >= 0 && version <= (int64_t)schema_step_count)
+                return 0;
+        db->doubtful = true;
+        if (!ours)
                 return cause_set(cause, CAUSE_STORAGE, "%s is not a database of emailsecd", db->path);
-        if (version < 0 || version > (int64_t)schema_step_count) {
-                (void)cause_set(cause, CAUSE_STORAGE,
-                                "%s was written by a newer emailsecd (schema %lld, this one knows up to %zu)",
-                                db->path, (long long)version, schema_step_count);
-                cause_remedy(cause, "install the newer emailsecd again");
+        (void)cause_set(cause, CAUSE_STORAGE,
+                        "%s was written by a newer emailsecd (schema %lld, this one knows up to %zu)",
+                        db->path, (long long)version, schema_step_count);
+        cause_remedy(cause, "install the newer emailsecd again");
+        return -1;
+}
+
+static int upgrade(struct database *db, struct cause *cause)
+{
+        int64_t version;
+
+        if (one_number(db, "PRAGMA user_version", &version, cause) < 0)
                 return -1;
-        }
         for (size_t i = (size_t)version; i < schema_step_count; i++)
                 if (run_step(db, i, cause) < 0)
                         return -1;
@@ -341,6 +352,8 @@ int database_holds(const char *path, struct cause *cause)
                     SQLITE_OK ||
             one_number(&look, "SELECT count(*) FROM sqlite_schema", &tables, NULL) < 0)
                 tables = 1;
+        if (look.handle) /* it is only looked at */
+                (void)sqlite3_db_config(look.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_close(look.handle);
         return tables > 0;
 }
@@ -432,7 +445,8 @@ static int settle_in(struct database *db, bool writer, struct cause *cause)
         size_t log = atomic_load(&log_most);
         scoped(scoped_free) char *keep =
                 text_of("PRAGMA journal_size_limit = %zu", log < DATABASE_LOG_MOST ? log : 4 * log);
-        if (execute(db, common, cause) < 0 || (writer && settle_new(db, cause) < 0) ||
+        if (execute(db, common, cause) < 0 ||
+            (writer && (refuse_others(db, cause) < 0 || settle_new(db, cause) < 0)) ||
             execute(db, writer ? writing : reading, cause) < 0 || (writer && execute(db, keep, cause) < 0))
                 return -1;
         if (writer)

@@ -5,6 +5,7 @@ accepted arrives; it arrives twice only where the server's last word was on its 
 import collections
 import contextlib
 import email
+import glob
 import itertools
 import os
 import random
@@ -381,6 +382,38 @@ def test_a_message_that_was_changed_on_disk(station, sink, what):
     assert station.message(ids[1])["state"] == "failed"
     assert "please report it" not in station.log()
     until(lambda: all(station.message(ids[i])["state"] == "sent" for i in (0, 2)))
+
+
+def test_a_database_of_a_newer_version(station, sink):
+    """It is refused by a sentence with its remedy, and nothing in the state folder is another than before."""
+    outgoing(station, sink)
+    queued = station.send("a", "box@example.test", None, "--hold")
+    station.kill()
+    path = os.path.join(station.state, "station.db")
+
+    def raised(by):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            version, = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {version + by}")
+        for name in glob.glob(path + "*"):
+            users.give(name)
+
+    def contents():
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(station.state) for name in names]
+        return {file: open(file, "rb").read() for file in files if os.path.basename(file) not in ("lock", "reserve")
+                and not file.endswith(("-shm", "-wal"))}
+
+    raised(1000)
+    before = contents()
+    for _ in range(2):
+        code, said = station.start_refused()
+        assert code == 1 and "station.db was written by a newer emailsecd (schema 10" in said, said
+        assert "what to do: install the newer emailsecd again" in said
+        assert contents() == before
+    raised(-1000)
+    station.start()
+    station.ctl("queue", "release", queued)
+    sink.wait_for(1)
 
 
 @pytest.mark.parametrize("how", ("missing", "not readable"))

@@ -122,6 +122,54 @@ START_TEST(files_of_others)
         ck_assert_msg(strstr(cause.text, refused[_i].text) && strstr(cause.text, path), "%s", cause.text);
         ck_assert_int_eq(ask("PRAGMA user_version"), version);
         ck_assert_int_eq(ask("SELECT count(*) FROM sqlite_schema"), tables);
+        ck_assert_int_eq(ask("PRAGMA auto_vacuum"), 0);
+}
+END_TEST
+
+static char *bytes_of(const char *end, size_t *len)
+{
+        scoped(scoped_free) char *name = text_of("%s%s", path, end);
+        char *bytes = new_zeroed(1, 64 * KIB);
+        FILE *file = fopen(name, "r");
+
+        ck_assert_ptr_nonnull(file);
+        *len = fread(bytes, 1, 64 * KIB, file);
+        fclose(file);
+        return bytes;
+}
+
+/* What a newer one has left, killed before its log was in the file. */
+START_TEST(a_newer_one_stays_as_it_is)
+{
+        static const char *const parts[] = { "", "-wal" };
+        struct cause cause = { 0 };
+        sqlite3 *handle;
+        char *before[count_of(parts)];
+        size_t len[count_of(parts)], now;
+
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        ck_assert_int_eq(
+                sqlite3_exec(handle,
+                             "PRAGMA journal_mode = WAL; PRAGMA application_id = 1162695492;"
+                             "CREATE TABLE one (a); PRAGMA user_version = 4; INSERT INTO one VALUES (1)",
+                             NULL, NULL, NULL),
+                SQLITE_OK);
+        ck_assert_int_eq(sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+        sqlite3_close(handle);
+        for (size_t i = 0; i < count_of(parts); i++)
+                before[i] = bytes_of(parts[i], &len[i]);
+        ck_assert_uint_gt(len[1], 0);
+        ck_assert_int_eq(database_holds(path, &cause), 1);
+        ck_assert_ptr_null(database_open(path, true, &cause));
+        ck_assert_ptr_nonnull(strstr(cause.text, "newer emailsecd (schema 4, this one knows up to 3)"));
+        ck_assert_str_eq(cause.remedy, "install the newer emailsecd again");
+        for (size_t i = 0; i < count_of(parts); i++) {
+                scoped(scoped_free) char *after = bytes_of(parts[i], &now);
+                ck_assert_uint_eq(now, len[i]);
+                ck_assert_mem_eq(after, before[i], now);
+                free(before[i]);
+        }
+        ck_assert_int_eq(ask("SELECT a FROM one"), 1);
 }
 END_TEST
 
@@ -179,6 +227,7 @@ int main(void)
         tcase_add_loop_test(tests, every_version_goes_up, 0, (int)count_of(versions));
         tcase_add_test(tests, a_step_that_fails_changes_nothing);
         tcase_add_loop_test(tests, files_of_others, 0, (int)count_of(refused));
+        tcase_add_test(tests, a_newer_one_stays_as_it_is);
         tcase_add_test(tests, damaged_file);
         tcase_add_test(tests, values_in_and_out);
         Suite *suite = suite_create("database");
