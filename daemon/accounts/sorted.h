@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Accounts in order of name: one among ten thousand is found, put in and taken out by halving and one move. */
+/* Accounts in order of name: one among ten thousand is found, put in and taken out by halving and one move.
+ */
 #pragma once
 
 #include "daemon/accounts/account.h"

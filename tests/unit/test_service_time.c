@@ -14,11 +14,16 @@
 
 #include "daemon/accounts/accounts_parts.h"
 #include "daemon/accounts/quota.h"
+#include "daemon/outgoing/sender_state.h"
+
+static unsigned started_over;
 
 static void start_over(struct account *of)
 {
+        started_over++;
         account_start_over(of);
-        sender_start_over(of->sender);
+        if (of->sender)
+                sender_start_over(of->sender);
 }
 
 static unsigned told;
@@ -212,6 +217,98 @@ START_TEST(what_failed_by_a_wrong_clock_is_tried_again)
         pass(1);
         check_status(ACCOUNT_OK);
         check_queue(QUEUE_SENT, 1);
+}
+END_TEST
+
+/* ---- many
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum { MANY = 150, ON_TURN = 64, FAR = 400 * 24 * 3600 };
+static struct account *many[MANY];
+
+static void there_are_many(bool sending)
+{
+        struct cause cause;
+
+        (void)cause_set(&cause, CAUSE_CONNECT, "nobody answers");
+        for (size_t i = 0; i < MANY; i++) {
+                struct property_values values;
+                scoped(scoped_free) char *name = text_of("n%03zu", i);
+                properties_defaults(&values, KIND_OUTGOING);
+                prop_put_text(&values, PROP_NAME, name);
+                prop_put_text(&values, PROP_HOSTNAME, "mail.example.net");
+                values.of[PROP_CHECK_RATE].number = 0;
+                many[i] = account_hold(account_new(&values));
+                properties_done(&values);
+                accounts_insert(many[i]);
+                if (sending)
+                        many[i]->sender = sender_new(many[i], 0);
+                settle();
+                if (sending)
+                        sender_failed(many[i]->sender, &cause, NULL);
+                else
+                        account_report_failure(many[i], &cause, NULL);
+        }
+        settle();
+}
+
+static void they_go(void)
+{
+        for (size_t i = 0; i < MANY; i++) {
+                sender_free(take(many[i]->sender));
+                settle();
+                accounts_take_out(many[i]);
+                many[i]->deleted = true;
+                account_release(many[i]);
+        }
+}
+
+static size_t resting(void)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < MANY; i++)
+                count += many[i]->sender && sender_rests_ms(many[i]->sender) >= 0;
+        return count;
+}
+
+/* Set right at once are the clocks of all; tried anew is some of them in each turn, and one that goes
+ * meanwhile is not. */
+START_TEST(many_are_tried_by_a_new_clock_in_turns)
+{
+        there_are_many(false);
+        started_over = 0;
+        step_clock(FAR);
+        service_clock_was_set(FAR);
+        ck_assert_uint_le(started_over, ON_TURN);
+        for (size_t i = 0; i < MANY; i++)
+                ck_assert_int_eq(kept_number(many[i]->name, KEPT_PAUSED_SECONDS), FAR);
+        accounts_take_out(many[MANY - 1]);
+        for (unsigned before = 0; started_over < MANY - 1;) {
+                before = started_over;
+                pass_ms(1);
+                ck_assert_uint_gt(started_over, before);
+                ck_assert_uint_le(started_over - before, ON_TURN);
+        }
+        pass(1);
+        ck_assert_uint_eq(started_over, MANY - 1);
+        they_go();
+}
+END_TEST
+
+START_TEST(many_are_tried_by_another_way_in_turns)
+{
+        there_are_many(true);
+        ck_assert_uint_eq(resting(), MANY);
+        service_network_changed();
+        ck_assert_uint_ge(resting(), MANY - ON_TURN);
+        for (size_t before = 0; resting();) {
+                before = resting();
+                pass_ms(1);
+                ck_assert_uint_lt(resting(), before);
+                ck_assert_uint_le(before - resting(), ON_TURN);
+        }
+        they_go();
 }
 END_TEST
 
@@ -484,6 +581,8 @@ int main(void)
         tcase_add_test(cases, after_a_long_sleep_sessions_are_stale);
         tcase_add_test(cases, a_clock_that_is_set_delays_nothing);
         tcase_add_test(cases, what_failed_by_a_wrong_clock_is_tried_again);
+        tcase_add_test(cases, many_are_tried_by_a_new_clock_in_turns);
+        tcase_add_test(cases, many_are_tried_by_another_way_in_turns);
         tcase_add_test(cases, a_heart_beats);
         tcase_add_test(cases, a_heart_misses_a_beat);
         tcase_add_test(cases, somebody_waits_for_a_heartbeat);
