@@ -224,6 +224,7 @@ int main(void)
         Suite *suite = suite_create("smtp_body");
         TCase *tc = tcase_create("body");
 
+        tcase_set_timeout(tc, 60);
         tcase_add_loop_test(tc, test_stuffed, 0, (int)count_of(bodies));
         tcase_add_test(tc, test_all_short_bodies);
         tcase_add_test(tc, test_blocks);

@@ -831,7 +831,7 @@ END_TEST
 /* Not a test of speed: prints how fast the engine is. */
 START_TEST(test_throughput)
 {
-        enum { ROUNDS = 100 };
+        enum { ROUNDS = 20 };
         char *text = new_zeroed(4097, 1);
         struct timespec begin, end;
 
@@ -882,6 +882,7 @@ int main(void)
         TCase *tc = tcase_create("mail");
         int all = (int)count_of(servers);
 
+        tcase_set_timeout(tc, 60);
         tcase_add_loop_test(tc, test_delivered, 0, all);
         tcase_add_test(tc, test_few_large_ones_are_taken);
         tcase_add_test(tc, test_groups_with_data);
