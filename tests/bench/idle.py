@@ -125,10 +125,11 @@ def measure(count, folder, certificates, port, idling):
                 client.call("SetPassword", name=name, password=letters.PASSWORD)
         until(lambda: idling.value >= count, 120, lambda: f"{idling.value} of {count} idle")
         up = time.monotonic() - started
-        time.sleep(2)       # the measured state is the one at rest
-        kib, before = pss(station.process.pid), cpu(station.process.pid)
+        time.sleep(2)
+        before = cpu(station.process.pid)
         time.sleep(SECONDS)
         used = cpu(station.process.pid) - before
+        kib = pss(station.process.pid)      # at the end: what it took to get there is given back by then
         print(f"  {count:6} accounts: {kib / 1024:7.1f} MiB PSS, {used / SECONDS * 100:6.3f} % of a core,"
               f" all idle {up:.1f} s after the first was added", flush=True)
         return kib
