@@ -126,18 +126,52 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
 
 const struct cause cause_none = { 0 };
 
+/* A server that is down is so for all its accounts: what is the same is kept once. */
+struct kept {
+        struct cause cause; /* first: what is pointed to */
+        size_t users;
+};
+
+enum { RECENT = 16 };
+static struct kept *recent[RECENT]; /* by the hash of the sentence; for as long as they have users */
+
+static struct kept **place_of(const struct cause *cause)
+{
+        return &recent[text_hash(cause->text) % RECENT];
+}
+
+static const struct cause *hold(const struct cause *cause)
+{
+        struct kept **place = place_of(cause), *kept = *place;
+
+        if (!kept || memcmp(&kept->cause, cause, sizeof *cause) != 0) {
+                kept = new_object(struct kept);
+                memcpy(&kept->cause, cause, sizeof *cause);
+                *place = kept;
+        }
+        kept->users++;
+        return &kept->cause;
+}
+
+static void let_go(const struct cause *cause)
+{
+        struct kept *kept = (struct kept *)(uintptr_t)cause, **place = place_of(cause);
+
+        if (--kept->users)
+                return;
+        if (*place == kept)
+                *place = NULL;
+        free(kept);
+}
+
 /* Nearly all that keep a cause have none: these share one, and memory is taken for a fault only. */
 void cause_keep(const struct cause **kept, const struct cause *cause)
 {
-        struct cause *fresh = NULL;
+        const struct cause *before = *kept;
 
-        if (cause_happened(cause)) {
-                fresh = new_object(struct cause);
-                *fresh = *cause;
-        }
-        if (*kept != &cause_none)
-                free((struct cause *)(uintptr_t)*kept);
-        *kept = fresh ? fresh : &cause_none;
+        *kept = cause_happened(cause) ? hold(cause) : &cause_none;
+        if (before && before != &cause_none)
+                let_go(before);
 }
 
 const struct cause_kind *cause_kind(enum cause_code code)

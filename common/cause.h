@@ -92,8 +92,8 @@ struct cause {
         bool no_room;      /* a disk or a quota was full */
 };
 
-/* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, or &cause_none, as which
- * it begins. */
+/* Compact storage for objects that rarely fail: `*kept` is a heap copy of the error, which others may share
+ * that keep the same, or &cause_none, as which it begins. On the loop only. */
 extern const struct cause cause_none;
 /* Keeps a copy in place of what was kept, which may be the same; NULL and CAUSE_NONE keep nothing. */
 void cause_keep(const struct cause **kept, const struct cause *cause);

@@ -151,6 +151,37 @@ START_TEST(kept_is_what_happened_and_else_nothing)
 }
 END_TEST
 
+/* Of a server that is down: all its accounts keep the same. */
+START_TEST(the_same_is_kept_once)
+{
+        enum { ACCOUNTS = 100 };
+        const struct cause *kept[ACCOUNTS], *other = &cause_none;
+        struct cause why;
+
+        for (size_t i = 0; i < ACCOUNTS; i++) {
+                kept[i] = &cause_none;
+                cause_set(&why, CAUSE_CONNECT, "could not connect to %s", "mail.example");
+                cause_keep(&kept[i], &why);
+                ck_assert_ptr_eq(kept[i], kept[0]);
+        }
+        cause_remedy(&why, "another remedy");
+        cause_keep(&other, &why);
+        ck_assert_ptr_ne(other, kept[0]);
+        for (int i = 0; i < 100; i++) { /* others have the place of the first in between */
+                cause_set(&why, CAUSE_TLS, "%d", i);
+                cause_keep(&other, &why);
+        }
+        for (size_t i = 1; i < ACCOUNTS; i++)
+                cause_keep(&kept[i], NULL);
+        ck_assert_str_eq(kept[0]->text, "could not connect to mail.example");
+        cause_keep(&kept[1], kept[0]);
+        cause_keep(&kept[0], NULL);
+        ck_assert_str_eq(kept[1]->text, "could not connect to mail.example");
+        cause_keep(&kept[1], NULL);
+        cause_keep(&other, NULL);
+}
+END_TEST
+
 START_TEST(problems_are_bounded)
 {
         struct causes problems = { 0 };
@@ -209,6 +240,7 @@ int main(void)
         tcase_add_test(tc, errno_has_remedies);
         tcase_add_test(tc, no_cause_is_fine);
         tcase_add_test(tc, kept_is_what_happened_and_else_nothing);
+        tcase_add_test(tc, the_same_is_kept_once);
         tcase_add_test(tc, problems_are_bounded);
         suite_add_tcase(suite, tc);
         SRunner *sr = srunner_create(suite);
