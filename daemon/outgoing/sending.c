@@ -30,7 +30,7 @@
 
 #include <stdio.h>
 
-enum { ROUNDS_MOST = 4 }; /* sessions in a row that a message is given to at once */
+enum { ROUNDS_MOST = 4 }; /* sessions in a row that carried nothing, to which a message is given at once */
 
 /* Whom the disk answers to: a message may be through, and gone, before a part of it has been read. */
 struct body_reader {
@@ -343,15 +343,17 @@ static bool goes_again(const struct sending *sending)
 }
 
 /* What was decided is written first; the rest begins at the first byte in another session. The sender puts
- * it at the head of its pool, without counting an attempt. */
+ * it at the head of its pool, without counting an attempt. A session that carried other mail before was one
+ * step ahead: whoever comes second in several, of a server that takes one message in each, is none to be put
+ * off. */
 static void go_again(struct sending *sending)
 {
         struct sending_result result = { .again = true };
 
+        sending->rounds += !smtp_session_has_carried(session_engine(handle_object(sending->session)));
         save_decided(&sending->mail);
         rewind_body(&sending->mail);
         sending->session = HANDLE_NONE;
-        sending->rounds++;
         sending->done(sending->ctx, sending, &result);
 }
 

@@ -42,3 +42,5 @@ const struct smtp_capabilities *smtp_session_capabilities(const struct engine *e
 /* True when the session failed only to be made anew in another way (see smtp_ways): it says nothing against
  * the server, and mail that came back undecided can go at once. */
 bool smtp_session_anew(const struct engine *engine);
+/* True when a message has been answered in it, whatever the answer. */
+bool smtp_session_has_carried(const struct engine *engine);

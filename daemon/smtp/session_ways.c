@@ -45,6 +45,11 @@ bool smtp_session_anew(const struct engine *engine)
         return container_of(engine, const struct smtp_session, engine)->anew;
 }
 
+bool smtp_session_has_carried(const struct engine *engine)
+{
+        return container_of(engine, const struct smtp_session, engine)->carried != 0;
+}
+
 /* ---- our name ---- */
 
 enum { NAMES = 3 };

@@ -11,7 +11,7 @@
 /* ---- the server
  * ------------------------------------------------------------------------------------------------ */
 
-enum { SERVER_COMMANDS, SERVER_CONTENT };
+enum { SERVER_COMMANDS, SERVER_CONTENT, SERVER_HAS_ONE };
 enum { SESSIONS_NOTED = 4096 };
 
 static struct {
@@ -19,6 +19,7 @@ static struct {
                 *dot;                  /* what it says other than usual; "": nothing; NULL: the usual */
         bool closes_at_dot;            /* in place of a reply */
         bool one_recipient;            /* of a message at once */
+        bool one_message;              /* in a session: it ends at the next one */
         unsigned recipients;           /* of the message that comes */
         unsigned messages, quits;      /* taken; good-byes said */
         unsigned lets_in, turned_away; /* sessions at once, 0: all; others */
@@ -49,7 +50,7 @@ static void server_hears(struct session *session, char *line)
                 (void)snprintf(server.content + used, sizeof server.content - used, "%s\n", line);
                 if (strcmp(line, ".") != 0)
                         return;
-                session->state = SERVER_COMMANDS;
+                session->state = server.one_message ? SERVER_HAS_ONE : SERVER_COMMANDS;
                 if (server.closes_at_dot) {
                         server_closes(session);
                         return;
@@ -58,9 +59,12 @@ static void server_hears(struct session *session, char *line)
                 server_says(session, "%s\r\n", server.dot ? server.dot : "250 2.0.0 taken");
         } else if (strncmp(line, "EHLO", 4) == 0) {
                 server_says(session,
-                            "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n250 ENHANCEDSTATUSCODES\r\n");
+                            "250-mail.example.net\r\n250-AUTH XOAUTH2\r\n%s250 ENHANCEDSTATUSCODES\r\n",
+                            server.one_message ? "250-PIPELINING\r\n" : "");
         } else if (strncmp(line, "AUTH", 4) == 0) {
                 server_says(session, "%s\r\n", server.auth ? server.auth : "235 2.7.0 welcome");
+        } else if (strncmp(line, "MAIL", 4) == 0 && session->state == SERVER_HAS_ONE) {
+                server_says(session, "421 closing\r\n");
         } else if (strncmp(line, "MAIL", 4) == 0) {
                 server.recipients = 0;
                 server_says(session, "250 2.1.0 ok\r\n");

@@ -270,6 +270,20 @@ START_TEST(sessions_closed_together_after_their_work_are_no_failure)
 }
 END_TEST
 
+/* What is on its way behind the first one comes back each time, and is not put off for that. */
+START_TEST(a_server_that_takes_one_message_in_a_session_keeps_none_waiting)
+{
+        server.one_message = true;
+        net.far_ms = 20;
+        set_number_property(PROP_MAX_CONNECTIONS, 4);
+        submit(100);
+        pass(30);
+        check_queue(QUEUE_SENT, 100);
+        check_status(ACCOUNT_OK);
+        ck_assert_uint_le(net.opened, 104);
+}
+END_TEST
+
 START_TEST(a_server_that_asks_for_less_gets_less)
 {
         set_number_property(PROP_MAX_CONNECTIONS, 4);
@@ -740,6 +754,7 @@ int main(void)
         tcase_add_test(cases, one_session_is_enough_where_no_further_one_is_let_in);
         tcase_add_test(cases, sessions_that_break_together_are_one_failure);
         tcase_add_test(cases, sessions_closed_together_after_their_work_are_no_failure);
+        tcase_add_test(cases, a_server_that_takes_one_message_in_a_session_keeps_none_waiting);
         tcase_add_test(cases, a_server_that_asks_for_less_gets_less);
         tcase_add_test(cases, a_busy_server_is_left_alone);
         tcase_add_test(cases, the_daily_limit_ends_at_midnight);
