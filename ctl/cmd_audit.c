@@ -14,17 +14,18 @@
 
 static const char *const verdicts[] = { "alert", "warning", "ok" };
 
+static size_t verdict_rank(const char *verdict)
+{
+        size_t rank = 0;
+        while (rank < count_of(verdicts) && !same_text(verdict, verdicts[rank]))
+                rank++;
+        return rank;
+}
+
 /* Worst first; of one verdict as they came. With --problems only what is not well. */
 static json_t *findings_sorted(const json_t *findings, bool problems)
 {
-        json_t *sorted = json_array();
-        for (size_t v = 0; v < count_of(verdicts) - problems; v++)
-                for (size_t i = 0; i < json_array_size(findings); i++) {
-                        json_t *finding = json_array_get(findings, i);
-                        if (same_text(json_text(finding, "verdict"), verdicts[v]))
-                                (void)json_array_append(sorted, finding);
-                }
-        return sorted;
+        return json_ranked(findings, "verdict", verdict_rank, count_of(verdicts) - problems);
 }
 
 /* ---- what several have in common ---- */

@@ -117,15 +117,6 @@ static void lists_free(const char ***lists)
         free(*lists);
 }
 
-static int check_attachments(const char *const *files, struct cause *cause)
-{
-        struct stat facts;
-        for (; *files; files++)
-                if (stat(*files, &facts) == 0 && read_file_never_ends(&facts))
-                        return cause_set(cause, CAUSE_INVALID, "%s is a device that never ends", *files);
-        return 0;
-}
-
 static int compose_by_mime(const struct tool *tool, const struct buf *text,
                            struct tool_submission *submission, struct cause *cause)
 {
@@ -146,7 +137,7 @@ static int compose_by_mime(const struct tool *tool, const struct buf *text,
                 .text = text->len ? (const char *)buf_bytes(text) : "",
                 .text_len = text->len,
         };
-        return check_attachments(files, cause) ? -1 : submission_compose(submission, &draft, cause);
+        return submission_compose(submission, &draft, cause);
 }
 
 /* --header fields before those of a whole message. */

@@ -164,15 +164,16 @@ static GMimeStream *stream_of_other(int fd, uint64_t most)
 /* A file's bytes as a stream; a regular one's are read when the message is written. *left: what may still
  * come.
  */
-static GMimeStream *stream_of_file(const char *path, uint64_t *left, char error[256])
+static GMimeStream *stream_of_file(const struct mime_draft *draft, const char *path, uint64_t *left,
+                                   char error[256])
 {
         struct stat facts;
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fstat(fd, &facts) || S_ISDIR(facts.st_mode)) {
-                int why = fd < 0 || !S_ISDIR(facts.st_mode) ? errno : EISDIR;
-                snprintf(error, 256, "%s: %s", path, strerror(why));
-                if (fd >= 0)
-                        close(fd);
+        int fd = draft->open_file(path, error);
+        if (fd < 0)
+                return NULL;
+        if (fstat(fd, &facts) || S_ISDIR(facts.st_mode)) {
+                snprintf(error, 256, "%s: %s", path, strerror(S_ISDIR(facts.st_mode) ? EISDIR : errno));
+                close(fd);
                 return NULL;
         }
         GMimeStream *stream = S_ISREG(facts.st_mode) ? g_mime_stream_fs_new(fd) : stream_of_other(fd, *left);
@@ -224,10 +225,11 @@ static GMimePart *part_of_type(const char *type, GMimeStream *stream)
         return part;
 }
 
-static GMimePart *attachment_of(const char *path, uint64_t *left, char error[256])
+static GMimePart *attachment_of(const struct mime_draft *draft, const char *path, uint64_t *left,
+                                char error[256])
 {
         char start[4096];
-        owned GMimeStream *stream = stream_of_file(path, left, error);
+        owned GMimeStream *stream = stream_of_file(draft, path, left, error);
         ssize_t len = stream ? g_mime_stream_read(stream, start, sizeof(start)) : -1;
         if (len < 0) {
                 if (stream)
@@ -246,13 +248,14 @@ static GMimePart *attachment_of(const char *path, uint64_t *left, char error[256
         return part;
 }
 
-static int add_files(GMimeMessage *message, GMimeObject *text, const char *const *files, uint64_t left,
+static int add_files(GMimeMessage *message, GMimeObject *text, const struct mime_draft *draft,
                      char error[256])
 {
+        uint64_t left = draft->most;
         owned GMimeMultipart *mixed = g_mime_multipart_new_with_subtype("mixed");
         g_mime_multipart_add(mixed, text);
-        for (; *files; files++) {
-                owned GMimePart *part = attachment_of(*files, &left, error);
+        for (const char *const *file = draft->files; *file; file++) {
+                owned GMimePart *part = attachment_of(draft, *file, &left, error);
                 if (!part)
                         return -1;
                 g_mime_multipart_add(mixed, GMIME_OBJECT(part));
@@ -289,7 +292,7 @@ static int mime_compose(const struct mime_draft *draft, int fd, char error[256])
         set_text(text, with_crlf(draft->text, draft->text_len));
         if (!draft->files || !draft->files[0])
                 g_mime_message_set_mime_part(message, GMIME_OBJECT(text));
-        else if (add_files(message, GMIME_OBJECT(text), draft->files, draft->most, error))
+        else if (add_files(message, GMIME_OBJECT(text), draft, error))
                 return -1;
         return write_message(message, fd, error);
 }

@@ -12,7 +12,7 @@
 
 #define MIME_OBJECT  "emailsec-mime.so"
 #define MIME_ENTRY   "emailsec_mime"
-#define MIME_VERSION 4
+#define MIME_VERSION 5
 
 /* A message to make. Texts are UTF-8; lists end with NULL and may be NULL. */
 struct mime_draft {
@@ -23,6 +23,8 @@ struct mime_draft {
         size_t text_len;
         const char *const *files; /* to attach, by path */
         uint64_t most;            /* bytes that all files may have together */
+        /* Opens one of them to be read: a descriptor, or -1 with a sentence. */
+        int (*open_file)(const char *path, char error[256]);
 };
 
 struct mime_functions {

@@ -5,15 +5,6 @@
 #include "common/buf.h"
 #include "common/cause.h"
 
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
-/* zero, full, random and what else is memory; not null, which ends at once, nor terminals and tapes. */
-static inline bool read_file_never_ends(const struct stat *facts)
-{
-        return S_ISCHR(facts->st_mode) && major(facts->st_rdev) == 1 && minor(facts->st_rdev) != 3;
-}
-
 /* Opened to be read, by who reads it within a bound. -1 with a cause. */
 int read_file_open(const char *path, struct cause *cause) must_use;
 /* All that is left of a descriptor; CAUSE_TOO_LARGE beyond the maximum of `into`. `dot_ends`: a line with

@@ -47,6 +47,18 @@ size_t json_count(const json_t *rows, const char *path, const char *word)
         return count;
 }
 
+json_t *json_ranked(const json_t *rows, const char *path, size_t (*rank)(const char *word), size_t ranks)
+{
+        json_t *ranked = json_array();
+        for (size_t r = 0; r < ranks; r++)
+                for (size_t i = 0; i < json_array_size(rows); i++) {
+                        json_t *row = json_array_get(rows, i);
+                        if (rank(json_text(row, path)) == r)
+                                (void)json_array_append(ranked, row);
+                }
+        return ranked;
+}
+
 /* "a, b, c"; the caller frees. Items are escaped one by one, so that the whole is printable. */
 static char *joined_words(const json_t *array)
 {

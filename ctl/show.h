@@ -19,6 +19,10 @@ int64_t json_number(const json_t *object, const char *path);
 bool json_flag(const json_t *object, const char *path);
 /* How many rows of an array have this text at `path`. */
 size_t json_count(const json_t *rows, const char *path, const char *word);
+/* The rows whose text at `path` has a rank below `ranks`, those of the lowest first, of one rank as they
+ * came. The caller owns it. */
+json_t *json_ranked(const json_t *rows, const char *path, size_t (*rank)(const char *word), size_t ranks)
+        must_use;
 /* A value as a person reads it: text, number, yes or no, items joined by ", "; "-" for nothing. Printable;
  * the caller frees. */
 char *json_words(const json_t *value) must_use;

@@ -67,14 +67,8 @@ size_t status_count(const json_t *status, const char *word)
 
 json_t *status_sorted(const json_t *accounts, const char *path)
 {
-        json_t *sorted = json_array();
-        for (size_t s = 0; s <= count_of(states); s++) /* what is not known here at the end */
-                for (size_t i = 0; i < json_array_size(accounts); i++) {
-                        json_t *account = json_array_get(accounts, i);
-                        if (status_rank(json_text(account, path)) == s)
-                                (void)json_array_append(sorted, account);
-                }
-        return sorted;
+        return json_ranked(accounts, path, status_rank,
+                           count_of(states) + 1); /* what is not known here at the end */
 }
 
 static size_t count_ill(const json_t *status)

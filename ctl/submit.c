@@ -13,6 +13,7 @@
 #include "ctl/draft.h"
 #include "ctl/encode.h"
 #include "ctl/part_load.h"
+#include "ctl/read_file.h"
 #include "ctl/show.h"
 #include "ctl/term.h"
 
@@ -72,6 +73,16 @@ static int make_place(struct tool_submission *submission, struct cause *cause)
         return submission->made < 0 ? cause_errno(cause, errno, "memory for the message") : 0;
 }
 
+static int open_attachment(const char *path, char error[256])
+{
+        struct cause cause = { 0 };
+        int fd = read_file_open(path, &cause);
+
+        if (fd < 0)
+                (void)snprintf(error, 256, "%.255s", cause.text);
+        return fd;
+}
+
 int submission_compose(struct tool_submission *submission, struct mime_draft *draft, struct cause *cause)
 {
         char error[256] = "";
@@ -79,6 +90,7 @@ int submission_compose(struct tool_submission *submission, struct mime_draft *dr
         if (!mime || make_place(submission, cause))
                 return -1;
         draft->most = LIMIT_DRAFT / 4 * 3; /* base64 makes four bytes of three */
+        draft->open_file = open_attachment;
         return mime->compose(draft, submission->made, error) ? cause_set(cause, CAUSE_INVALID, "%s", error)
                                                              : 0;
 }

@@ -293,9 +293,12 @@ START_TEST(attached_file)
         ck_assert_int_eq((int)write(fd, "\0\1\2", 3), 3);
         close(fd);
         const char *files[] = { name, NULL };
-        struct mime_draft draft = {
-                .subject = "s", .text = "see\n", .text_len = 4, .files = files, .most = 3
-        };
+        struct mime_draft draft = { .subject = "s",
+                                    .text = "see\n",
+                                    .text_len = 4,
+                                    .files = files,
+                                    .most = 3,
+                                    .open_file = open_attachment };
         size_t len = 0;
         int failed = composed(&draft, &out, &len, error);
         char *text = made(failed, out, error);
