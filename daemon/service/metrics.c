@@ -19,14 +19,43 @@
 
 enum { PIECE_ACCOUNTS = 32 }; /* whose samples are put on end */
 
+/* THE rows, below. A family has samples of accounts, by a function or a kept value, or of the station. */
+struct family {
+        const char *name, *type, *help; /* the name without what all begin with */
+        unsigned kinds;                 /* of accounts */
+        void (*of)(struct buf *out, const struct family *family, const struct account *account);
+        enum kept kept; /* where `of` is NULL */
+        void (*once)(struct buf *out, const struct family *family);
+        bool (*there)(void); /* NULL: always */
+};
+
+static void put_all(struct buf *out, const char *format, va_list args) printf_like(2, 0);
+static void put_all(struct buf *out, const char *format, va_list args)
+{
+        if (buf_vappendf(out, format, args) < 0)
+                buf_clear(out); /* no samples are as large as that */
+}
+
 static void put(struct buf *out, const char *format, ...) printf_like(2, 3);
 static void put(struct buf *out, const char *format, ...)
 {
         va_list args;
 
         va_start(args, format);
-        if (buf_vappendf(out, format, args) < 0)
-                buf_clear(out); /* no samples are as large as that */
+        put_all(out, format, args);
+        va_end(args);
+}
+
+/* A line of the family: its labels and value. The suffix _total belongs to the sample of a counter and not to
+ * the family, whose head is without it. */
+static void sample(struct buf *out, const struct family *family, const char *format, ...) printf_like(3, 4);
+static void sample(struct buf *out, const struct family *family, const char *format, ...)
+{
+        va_list args;
+
+        put(out, "emailsec_%s%s", family->name, same_text(family->type, "counter") ? "_total" : "");
+        va_start(args, format);
+        put_all(out, format, args);
         va_end(args);
 }
 
@@ -39,64 +68,64 @@ static const char *direction(const struct account *account)
 }
 
 /* 0 also for an account that is disabled or not known yet; account_status tells these apart. */
-static void put_up(struct buf *out, const struct account *account)
+static void put_up(struct buf *out, const struct family *family, const struct account *account)
 {
-        put(out, "emailsec_account_up{account=\"%s\",direction=\"%s\"} %d\n", account->name,
-            direction(account), account->status == ACCOUNT_OK);
+        sample(out, family, "{account=\"%s\",direction=\"%s\"} %d\n", account->name, direction(account),
+               account->status == ACCOUNT_OK);
 }
 
 /* No stateset: node_exporter reads the older text format, which has none. */
-static void put_status(struct buf *out, const struct account *account)
+static void put_status(struct buf *out, const struct family *family, const struct account *account)
 {
         /* Each status has a sample, so that a query finds 0 and not a series that has gone stale. */
         for (int status = ACCOUNT_OK; status <= ACCOUNT_CHALLENGE; status++)
-                put(out, "emailsec_account_status{account=\"%s\",status=\"%s\"} %d\n", account->name,
-                    account_status_name((enum account_status)status), (int)account->status == status);
+                sample(out, family, "{account=\"%s\",status=\"%s\"} %d\n", account->name,
+                       account_status_name((enum account_status)status), (int)account->status == status);
 }
 
 /* Absent until a session with TLS has been judged. */
-static void put_not_after(struct buf *out, const struct account *account)
+static void put_not_after(struct buf *out, const struct family *family, const struct account *account)
 {
         if (account->tls)
-                put(out, "emailsec_certificate_not_after_timestamp_seconds{account=\"%s\"} %lld\n",
-                    account->name, (long long)account->tls->not_after);
+                sample(out, family, "{account=\"%s\"} %lld\n", account->name,
+                       (long long)account->tls->not_after);
 }
 
 /* Both count from the start of the daemon; milliseconds are kept, seconds are written, as the format
  * wants base units. */
-static void put_handshakes(struct buf *out, const struct account *account)
+static void put_handshakes(struct buf *out, const struct family *family, const struct account *account)
 {
-        put(out, "emailsec_tls_handshake_seconds_count{account=\"%s\"} %llu\n", account->name,
-            (unsigned long long)account->handshakes);
-        put(out, "emailsec_tls_handshake_seconds_sum{account=\"%s\"} %.3f\n", account->name,
-            (double)account->handshake_ms / 1000);
+        sample(out, family, "_count{account=\"%s\"} %llu\n", account->name,
+               (unsigned long long)account->handshakes);
+        sample(out, family, "_sum{account=\"%s\"} %.3f\n", account->name,
+               (double)account->handshake_ms / 1000);
 }
 
-static void put_resumed(struct buf *out, const struct account *account)
+static void put_resumed(struct buf *out, const struct family *family, const struct account *account)
 {
-        put(out, "emailsec_tls_resumed_handshakes_total{account=\"%s\"} %llu\n", account->name,
-            (unsigned long long)account->handshakes_resumed);
+        sample(out, family, "{account=\"%s\"} %llu\n", account->name,
+               (unsigned long long)account->handshakes_resumed);
 }
 
-static void put_queue(struct buf *out, const struct account *account)
+static void put_queue(struct buf *out, const struct family *family, const struct account *account)
 {
         struct queue_counts counts = queue_counts(account->name);
 
         for (int state = 0; state < QUEUE_STATES; state++)
-                put(out, "emailsec_queue_messages{account=\"%s\",state=\"%s\"} %llu\n", account->name,
-                    queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
+                sample(out, family, "{account=\"%s\",state=\"%s\"} %llu\n", account->name,
+                       queue_state_name((enum queue_state)state), (unsigned long long)counts.messages[state]);
 }
 
 /* A reason without messages has no sample: there are too many reasons for zeros. */
-static void put_waiting_for(struct buf *out, const struct account *account, enum waiting_reason reason,
-                            uint64_t messages)
+static void put_waiting_for(struct buf *out, const struct family *family, const struct account *account,
+                            enum waiting_reason reason, uint64_t messages)
 {
         if (reason && messages)
-                put(out, "emailsec_waiting_messages{account=\"%s\",reason=\"%s\"} %llu\n", account->name,
-                    waiting_name(reason), (unsigned long long)messages);
+                sample(out, family, "{account=\"%s\",reason=\"%s\"} %llu\n", account->name,
+                       waiting_name(reason), (unsigned long long)messages);
 }
 
-static void put_waiting(struct buf *out, const struct account *account)
+static void put_waiting(struct buf *out, const struct family *family, const struct account *account)
 {
         struct queue_counts counts = queue_counts(account->name);
         /* While the account as a whole waits for nothing, its deferred messages wait for their own next
@@ -105,33 +134,33 @@ static void put_waiting(struct buf *out, const struct account *account)
         struct waiting waiting;
 
         waiting_of(account, &waiting);
-        put_waiting_for(out, account, waiting.reason ? waiting.reason : WAITING_FOR_BACKOFF,
+        put_waiting_for(out, family, account, waiting.reason ? waiting.reason : WAITING_FOR_BACKOFF,
                         waiting.reason ? waiting.messages : tried);
-        put_waiting_for(out, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
+        put_waiting_for(out, family, account, WAITING_FOR_OPERATOR, counts.messages[QUEUE_HELD]);
 }
 
-static void put_waiting_until(struct buf *out, const struct account *account)
+static void put_waiting_until(struct buf *out, const struct family *family, const struct account *account)
 {
         struct waiting waiting;
 
         waiting_of(account, &waiting);
         if (waiting.reason && waiting.until)
-                put(out, "emailsec_waiting_until_timestamp_seconds{account=\"%s\",reason=\"%s\"} %lld\n",
-                    account->name, waiting_name(waiting.reason), (long long)waiting.until);
+                sample(out, family, "{account=\"%s\",reason=\"%s\"} %lld\n", account->name,
+                       waiting_name(waiting.reason), (long long)waiting.until);
 }
 
-static void put_oldest(struct buf *out, const struct account *account)
+static void put_oldest(struct buf *out, const struct family *family, const struct account *account)
 {
-        put(out, "emailsec_queue_oldest_seconds{account=\"%s\"} %lld\n", account->name,
-            (long long)queue_oldest_age(account->name));
+        sample(out, family, "{account=\"%s\"} %lld\n", account->name,
+               (long long)queue_oldest_age(account->name));
 }
 
 /* Only of accounts that send heartbeats: 0 of another would look like one that arrives. */
-static void put_heartbeat(struct buf *out, const struct account *account)
+static void put_heartbeat(struct buf *out, const struct family *family, const struct account *account)
 {
         if (prop_text(&account->values, PROP_HEARTBEAT)[0])
-                put(out, "emailsec_heartbeat_missing{account=\"%s\"} %d\n", account->name,
-                    strcmp(heartbeat_state(account), "missing") == 0);
+                sample(out, family, "{account=\"%s\"} %d\n", account->name,
+                       strcmp(heartbeat_state(account), "missing") == 0);
 }
 
 /* ---- of the station ---- */
@@ -142,100 +171,97 @@ static bool listens(void)
         return submission_counts.sockets > 0;
 }
 
-static void put_clients(struct buf *out)
+static void put_clients(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_submission_clients %u\n", submission_counts.clients);
+        sample(out, family, " %u\n", submission_counts.clients);
 }
 
-static void put_connections(struct buf *out)
+static void put_connections(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_submission_connections_total %llu\n",
-            (unsigned long long)submission_counts.connections);
+        sample(out, family, " %llu\n", (unsigned long long)submission_counts.connections);
 }
 
-static void put_accepted(struct buf *out)
+static void put_accepted(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_submission_accepted_messages_total %llu\n",
-            (unsigned long long)submission_counts.accepted);
+        sample(out, family, " %llu\n", (unsigned long long)submission_counts.accepted);
 }
 
 /* These counters begin at 0 with each start of the daemon; those by kept values go on. */
-static void put_refused(struct buf *out)
+static void put_refused(struct buf *out, const struct family *family)
 {
         for (int i = 0; i < SUBMISSION_REFUSALS; i++)
-                put(out, "emailsec_submission_refused_total{reason=\"%s\"} %llu\n",
-                    submission_refusal_name((enum submission_refusal)i),
-                    (unsigned long long)submission_counts.refused[i]);
+                sample(out, family, "{reason=\"%s\"} %llu\n",
+                       submission_refusal_name((enum submission_refusal)i),
+                       (unsigned long long)submission_counts.refused[i]);
 }
 
-static void put_challenges(struct buf *out)
+static void put_challenges(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_challenges %zu\n", allowed_waiting());
+        sample(out, family, " %zu\n", allowed_waiting());
 }
 
-static void put_exemptions(struct buf *out)
+static void put_exemptions(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_exemptions %zu\n", allowed_count("approved", false));
+        sample(out, family, " %zu\n", allowed_count("approved", false));
 }
 
-static void put_end(void *out, const struct allowed_end *end)
+struct ends {
+        struct buf *out;
+        const struct family *family;
+};
+
+static void put_end(void *ctx, const struct allowed_end *end)
 {
-        put(out, "emailsec_exemption_end_timestamp_seconds{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n",
-            end->id, end->host, (unsigned)end->port, (long long)end->time);
+        const struct ends *ends = ctx;
+
+        sample(ends->out, ends->family, "{id=\"%s\",host=\"%s\",port=\"%u\"} %lld\n", end->id, end->host,
+               (unsigned)end->port, (long long)end->time);
 }
 
-static void put_ends(struct buf *out)
+static void put_ends(struct buf *out, const struct family *family)
 {
-        allowed_ends(put_end, out);
+        allowed_ends(put_end, &(struct ends){ out, family });
 }
 
-static void put_faults(struct buf *out)
+static void put_faults(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_station_faults %zu\n", service_fault_count());
+        sample(out, family, " %zu\n", service_fault_count());
 }
 
-static void put_sessions(struct buf *out)
+static void put_sessions(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_sessions %u\n", sessions_open());
+        sample(out, family, " %u\n", sessions_open());
 }
 
 /* Milliseconds in, seconds out; below likewise. */
-static void put_lag(struct buf *out)
+static void put_lag(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_loop_lag_seconds %.3f\n", (double)loop_lag() / 1000);
+        sample(out, family, " %.3f\n", (double)loop_lag() / 1000);
 }
 
-static void put_job_age(struct buf *out)
+static void put_job_age(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_store_oldest_job_seconds %.3f\n", (double)store_stuck_for() / 1000);
+        sample(out, family, " %.3f\n", (double)store_stuck_for() / 1000);
 }
 
-static void put_free(struct buf *out)
+static void put_free(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_disk_free_bytes %llu\n", (unsigned long long)reserve_room().free);
+        sample(out, family, " %llu\n", (unsigned long long)reserve_room().free);
 }
 
-static void put_reserve(struct buf *out)
+static void put_reserve(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_disk_reserve_bytes %llu\n", (unsigned long long)reserve_room().reserve);
+        sample(out, family, " %llu\n", (unsigned long long)reserve_room().reserve);
 }
 
-static void put_build(struct buf *out)
+static void put_build(struct buf *out, const struct family *family)
 {
-        put(out, "emailsec_build_info{version=\"%s\"} 1\n", VERSION);
+        sample(out, family, "{version=\"%s\"} 1\n", VERSION);
 }
 
 /* ---- all of them ---- */
 
-/* THE table. A family has samples of accounts, by a function or a kept value, or of the station. */
-static const struct family {
-        const char *name, *type, *help;
-        unsigned kinds; /* of accounts */
-        void (*of)(struct buf *out, const struct account *account);
-        enum kept kept; /* where `of` is NULL; the type counter puts _total behind its name */
-        void (*once)(struct buf *out);
-        bool (*there)(void); /* NULL: always */
-} families[] = {
+static const struct family families[] = {
         { .name = "account_up",
           .type = "gauge",
           .help = "1 when the account works, as shown by a look, a delivery or a sign-in not long ago.",
@@ -401,17 +427,15 @@ void metrics_end(void *work)
         free(work);
 }
 
-/* The suffix _total belongs to the sample of a counter and not to the family, whose head is without it. */
 static void put_sample(struct buf *out, const struct family *family, const struct account *account)
 {
         if (!(family->kinds & (unsigned)account->values.kind))
                 return;
         if (family->of)
-                family->of(out, account);
+                family->of(out, family, account);
         else
-                put(out, "emailsec_%s%s{account=\"%s\"} %lld\n", family->name,
-                    same_text(family->type, "counter") ? "_total" : "", account->name,
-                    (long long)kept_number(account->name, family->kept));
+                sample(out, family, "{account=\"%s\"} %lld\n", account->name,
+                       (long long)kept_number(account->name, family->kept));
 }
 
 /* Samples of the next accounts; false: of the last ones. */
@@ -437,7 +461,7 @@ static bool put_family(struct metrics_work *work, const struct family *family, s
         work->begun = true;
         if (family->kinds)
                 return put_accounts(work, family, out);
-        family->once(out);
+        family->once(out, family);
         return false;
 }
 
