@@ -11,8 +11,9 @@
 enum {
         PIECE_READY = 256 * KIB, /* worth a job */
         PIECE_MAX = 1 * MIB,     /* then the next one is begun */
+        PIECE_SMALL = 64 * KIB,  /* up to this it grows, and has room for all of it then: nothing is copied */
         PIECE_STEPS = 4096,
-        SPARES = 4,
+        SPARES = 10, /* as many as a message of one account has that comes faster than it is written */
 };
 
 /* Pieces that are used again while anything arrives, so that their memory is not the system's in between. */
@@ -187,6 +188,13 @@ int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
         return 0;
 }
 
+static int put_bytes(struct buf *to, const uint8_t *bytes, size_t len)
+{
+        if (to->len + len > PIECE_SMALL && !buf_room(to, PIECE_MAX - to->len))
+                return -1;
+        return buf_append(to, bytes, len);
+}
+
 int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, struct cause *cause)
 {
         if (check(delivery, cause) < 0)
@@ -198,7 +206,7 @@ int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, 
                 struct piece *piece = filling(delivery);
                 size_t room = PIECE_MAX - piece->bytes.len;
                 size_t part = len < room ? len : room;
-                if (buf_append(&piece->bytes, bytes, part) < 0)
+                if (put_bytes(&piece->bytes, bytes, part) < 0)
                         return cause_set(cause, CAUSE_STORAGE, "no memory for a received message");
                 struct step *last = piece->step_count ? &piece->steps[piece->step_count - 1] : NULL;
                 if (last && last->kind == STEP_BYTES)
