@@ -289,6 +289,7 @@ static void imap_received(struct engine *engine, const uint8_t *bytes, size_t le
                 event = imap_parser_next(&session->parser, &input, &item, &cause);
                 item_heard(session, event, &item, &cause);
         }
+        engine->coming = session->parser.state == PARSE_BODY ? session->parser.left : 0;
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
         if (engine->state == ENGINE_WANTS_TLS && input.len)
                 (void)engine_fail(engine, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",

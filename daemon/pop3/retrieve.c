@@ -157,6 +157,13 @@ void pop3_body_heard(struct pop3_session *session, struct pop3_input *input)
                 engine_hear(engine, &end);
 }
 
+uint64_t pop3_body_left(const struct pop3_session *session)
+{
+        const struct pop3_unstuff *unstuff = &session->unstuff;
+
+        return unstuff->expected > unstuff->taken ? unstuff->expected - unstuff->taken : 0;
+}
+
 /* ---- TOP ---- */
 
 void pop3_heads(struct engine *engine, const struct mailbox_entry *entries, size_t count)

@@ -17,6 +17,8 @@ void pop3_mark(struct engine *engine, const struct mailbox_entry *entries, size_
 
 /* Bytes while a message passes: takes what belongs to it from the front. */
 void pop3_body_heard(struct pop3_session *session, struct pop3_input *input);
+/* How much of the message that arrives is still to come, by the size that LIST gave. */
+uint64_t pop3_body_left(const struct pop3_session *session);
 /* Frees what an operation holds. */
 void pop3_retrieve_clear(struct pop3_session *session);
 

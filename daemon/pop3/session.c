@@ -237,6 +237,7 @@ static void pop3_received(struct engine *engine, const uint8_t *bytes, size_t le
                         take_line(session, &input);
                 tell_finished(session);
         }
+        engine->coming = session->body ? pop3_body_left(session) : 0;
         /* rule S1: whatever is left beyond the go-ahead was put there by someone else */
         if (engine->state == ENGINE_WANTS_TLS && input.len)
                 (void)engine_fail(engine, CAUSE_INJECTION, "%zu bytes came beyond the go-ahead for TLS",

@@ -345,6 +345,8 @@ void session_received(struct session *session, const uint8_t *bytes, size_t len)
 {
         session->heard = session->moved = true;
         session->engine->class->received(session->engine, bytes, len);
+        if (session->connection)
+                connection_coming(session->connection, session->engine->coming);
         session_hold_reading(session);
         session_touch(session);
 }

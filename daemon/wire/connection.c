@@ -22,6 +22,9 @@ enum {
         LINGER_MS = 2000,
         ROOM_MS = 20, /* a Unix socket is asked again whether it has room */
         ADDRESS_TEXT = 80,
+        GATHER = 64 * KIB,      /* four full records of TLS in one wake, */
+        GATHER_OF = 4 * GATHER, /* while so much is still to come, */
+        GATHER_MS = 20,         /* and it does come */
 };
 
 /* ---- the end ---- */
@@ -475,6 +478,41 @@ bool connection_has_unread(struct connection *c)
         uint8_t byte;
 
         return c->fd >= 0 && (c->transport->holds || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+}
+
+static void gather(struct connection *c, bool gathers)
+{
+        int least = gathers ? GATHER : 1;
+
+        if (c->gathers != gathers)
+                (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
+        c->gathers = gathers;
+}
+
+/* The peer has stopped, or is slow: what is there is read, and whatever follows at once. */
+static void on_gathered(void *ctx)
+{
+        struct connection *c = ctx;
+
+        gather(c, false);
+        c->read_again = true;
+        connection_schedule(c);
+}
+
+void connection_coming(struct connection *c, uint64_t bytes)
+{
+        bool gathers = bytes >= GATHER_OF;
+
+        if (c->phase != PHASE_OPEN || (!gathers && !c->gathers))
+                return;
+        gather(c, gathers);
+        if (!gathers) {
+                timer_free(take(c->again));
+                return;
+        }
+        if (!c->again)
+                c->again = timer_new(on_gathered, c);
+        timer_set(c->again, GATHER_MS);
 }
 
 void connection_pause(struct connection *c, bool paused)

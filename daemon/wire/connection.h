@@ -98,6 +98,10 @@ bool connection_has_unread(struct connection *connection);
  * for the greeting". 0 seconds: none. Calling again replaces. */
 void connection_expect(struct connection *connection, unsigned seconds, const char *phrase);
 
+/* So many bytes more will come, as far as the peer is to be believed. Of many the socket tells when some have
+ * gathered, or when nothing has come for a moment. */
+void connection_coming(struct connection *connection, uint64_t bytes);
+
 /* Back-pressure: no `received` while paused. */
 void connection_pause(struct connection *connection, bool paused);
 

@@ -36,6 +36,7 @@ struct connection {
         enum connection_phase phase;
         uint16_t port;
         bool paused;
+        bool gathers;    /* the socket keeps what comes to itself until it is worth a wake; see `again` */
         bool accepted;   /* the peer is a client */
         bool read_again; /* the transport may hold bytes that the socket does not tell of */
         struct connection *busy_next,
@@ -59,7 +60,8 @@ struct connection {
         struct question *question; /* PHASE_LOOKUP */
         struct dial *dial;         /* PHASE_CONNECT */
         struct choice *choice;     /* NULL: one address, or no matter any more */
-        struct timer *again;       /* PHASE_CONNECT, for a Unix socket with no room; else NULL */
+        struct timer *again;       /* PHASE_CONNECT, for a Unix socket with no room; PHASE_OPEN, for what has
+                                      gathered; else       NULL */
         struct cause *failure;     /* PHASE_DEAD, until it is told */
 };
 

@@ -96,6 +96,7 @@ struct engine {
         bool idle;                     /* nothing is awaited: no deadline at all */
         bool said;                     /* something was said */
         bool bound;        /* and answered, or must not be said twice: no other address of the host will do */
+        uint64_t coming;   /* bytes that follow of what has begun to come, as far as it was announced */
         uint64_t progress; /* bytes that came of what was asked for; see engine_progress */
         const char *phrase; /* what is awaited, for time-outs */
         struct buf in;      /* received, not taken yet; see engine_feed, engine_skip */

@@ -630,6 +630,43 @@ static void pause_it(void)
         connection_pause(c, true);
 }
 
+static int gathered(void)
+{
+        int least = 0;
+        socklen_t size = sizeof least;
+
+        ck_assert_int_eq(getsockopt(connection_fd(c), SOL_SOCKET, SO_RCVLOWAT, &least, &size), 0);
+        return least;
+}
+
+/* Of much that is to come the socket gathers some; of what stops, or ends, nothing stays in it. */
+START_TEST(what_is_to_come_gathers_and_nothing_is_left_behind)
+{
+        open_and_accept();
+        ck_assert_int_eq(gathered(), 1);
+        connection_coming(c, 200 * KIB);
+        ck_assert_int_eq(gathered(), 1);
+        for (size_t i = 1; i <= 3; i++) {
+                connection_coming(c, 1 * MIB);
+                ck_assert_int_gt(gathered(), 10000);
+                peer_sends("few");
+                wait_for_bytes(3 * i);
+        }
+        connection_coming(c, 1 * MIB);
+        connection_coming(c, 100);
+        ck_assert_int_eq(gathered(), 1);
+        connection_coming(c, 1 * MIB);
+        peer_sends("last");
+        close_fd(&peer);
+        while (!ends)
+                loop_run();
+        ck_assert_mem_eq(buf_bytes(&got), "fewfewfewlast", 13);
+        connection_coming(c, 1 * MIB); /* without effect: it is dead */
+        close_it();
+        loop_turn();
+}
+END_TEST
+
 START_TEST(a_pause_in_received_holds_the_rest_back)
 {
         static char much[200 * KIB];
@@ -1116,6 +1153,7 @@ int main(void)
         tcase_add_loop_test(tests, closing_in_any_phase_and_callback, 0, 8);
         tcase_add_test(tests, closing_before_anything_has_happened);
         tcase_add_test(tests, nothing_is_received_while_paused);
+        tcase_add_test(tests, what_is_to_come_gathers_and_nothing_is_left_behind);
         tcase_add_test(tests, a_pause_in_received_holds_the_rest_back);
         tcase_add_test(tests, ten_mebibytes_there_and_back);
         tcase_add_test(tests, many_at_once);
