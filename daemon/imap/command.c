@@ -97,30 +97,27 @@ void imap_say_secret(struct imap_session *session, const char *traced, const cha
                 command_said(session, before);
 }
 
-/* What goes on with the last command: its reply cannot come before this is out either. */
-static void more_said(struct imap_session *session, size_t before)
-{
-        if (session->engine.state == ENGINE_FAILED)
-                return;
-        session->said += session->engine.out.len - before;
-        if (session->in_flight)
-                session->flights[session->in_flight - 1].end = session->said;
-}
-
-void imap_say_more(struct imap_session *session, const char *line)
+/* A server may end IDLE by itself: its reply may come before this is out. */
+void imap_say_end_of_idle(struct imap_session *session)
 {
         size_t before = session->engine.out.len;
 
-        engine_say_gated(&session->engine, "%s", line);
-        more_said(session, before);
+        engine_say_gated(&session->engine, "DONE");
+        if (session->engine.state != ENGINE_FAILED)
+                session->said += session->engine.out.len - before;
 }
 
+/* The reply to the last command cannot come before this is out either. */
 void imap_say_more_secret(struct imap_session *session, const char *line)
 {
         size_t before = session->engine.out.len;
 
         engine_say_secret(&session->engine, "***", line);
-        more_said(session, before);
+        if (session->engine.state == ENGINE_FAILED)
+                return;
+        session->said += session->engine.out.len - before;
+        if (session->in_flight)
+                session->flights[session->in_flight - 1].end = session->said;
 }
 
 /* True when all of the command is out of our hands (rule S5: no reply can come before). */

@@ -16,8 +16,9 @@ bool imap_offers(const struct imap_session *session, const char *word);
 void imap_say(struct imap_session *session, const char *format, ...) printf_like(2, 3);
 /* The same for a line that holds a secret; `traced` is its form for the trace, without tag. */
 void imap_say_secret(struct imap_session *session, const char *traced, const char *line);
-/* A line without a tag (answer to a continuation request). */
-void imap_say_more(struct imap_session *session, const char *line);
+/* DONE (RFC 2177). */
+void imap_say_end_of_idle(struct imap_session *session);
+/* A line without a tag: the answer to a continuation request. */
 void imap_say_more_secret(struct imap_session *session, const char *line);
 
 /* A tagged reply came: takes its command out of those in flight; false when that has failed the engine, or

@@ -239,7 +239,7 @@ int imap_idling_heard(struct engine *engine, const void *reply)
 
 void imap_say_done(struct engine *engine)
 {
-        imap_say_more(imap_session_of(engine), "DONE");
+        imap_say_end_of_idle(imap_session_of(engine));
 }
 
 int imap_done_heard(struct engine *engine, const void *reply)

@@ -345,7 +345,7 @@ static void imap_closed(struct engine *engine)
 static void imap_quit(struct engine *engine)
 {
         if (engine->step == IMAP_IDLING)
-                imap_say_more(imap_session_of(engine), "DONE");
+                imap_say_end_of_idle(imap_session_of(engine));
         engine_go(engine, IMAP_LOGOUT);
 }
 

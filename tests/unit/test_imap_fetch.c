@@ -629,11 +629,21 @@ START_TEST(changed_may_wake_at_once)
         ck_assert_str_eq(sent, "t2 IDLE\r\nDONE\r\n");
         free(told);
         free(sent);
+        /* the server ends IDLE in the same breath: DONE is not out yet */
+        imap_mailbox.idle(play.engine);
+        play_send(&play);
+        play_server(&play, "+ idling\r\n", 0);
+        static const char both[] = "* 3002 EXISTS\r\nt3 OK\r\n";
+        play.engine->class->received(play.engine, (const uint8_t *)both, sizeof both - 1);
+        ck_assert_msg(play.engine->state == ENGINE_READY, "%s", play.engine->cause->text);
+        play_send(&play);
+        play_server(&play, "DONE BAD what\r\n", 0);
+        ck_assert_int_eq(play.engine->state, ENGINE_READY);
         /* wake() before the go-ahead takes effect with it */
         imap_mailbox.idle(play.engine);
         imap_mailbox.wake(play.engine);
         play_send(&play);
-        play_server(&play, "+ idling\r\nt3 OK\r\n", SIZE_MAX);
+        play_server(&play, "+ idling\r\nt4 OK\r\n", SIZE_MAX);
         ck_assert_int_eq(play.engine->state, ENGINE_READY);
         end(&play);
 }
