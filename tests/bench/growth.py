@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`make bench-growth`: what a start, a status, a look at one account, a change and a submission cost with 10 to 10,000
-accounts, and with 1,000 to 1,000,000 queued messages beside 10. Wall time and the daemon's own CPU time, each beside that of
-the smallest; what is flat says 1.0. Prints, and fails nothing. Arguments: the most accounts (10000), the most messages
-(1000000), submissions for a rate (500)."""
+accounts, with 1,000 to 1,000,000 queued messages beside 10, and with the most of both. Wall time and the daemon's own CPU
+time, each beside that of the smallest; what is flat says 1.0. Prints, and fails nothing. Arguments: the most accounts (10000),
+the most messages (1000000), submissions for a rate (500)."""
 
 import base64
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
@@ -20,7 +21,6 @@ import varlink                                      # noqa: E402
 from station import Station, program               # noqa: E402
 
 MESSAGE = base64.b64encode(b"Subject: growth\r\n\r\n" + (b"x" * 70 + b"\r\n") * 14).decode()
-AT_ONCE = 200       # calls of one connection that are under way
 FILLED = "a00000"   # disabled: what is queued there stays
 
 
@@ -40,6 +40,7 @@ def make_accounts(state, count):
 class Measured:
     def __init__(self, folder, accounts):
         os.chmod(folder, 0o755)
+        self.accounts = accounts
         self.station = Station(folder, {name: program(name) for name in ("emailsecd", "emailsecctl")}, b"",
                                {"Service.LogLevel": "err", "Limits.QueueSizeLimit": "100G", "Service.DiskReserve": "0"})
         self.station.start()        # makes the database
@@ -54,15 +55,26 @@ class Measured:
         return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
     def fill(self, count):
+        """So many messages are queued: copies of a first one, for all accounts that send. The station is stopped."""
+        self.station.start()
         with self.station.client() as client:
-            sent = answered = 0
-            while answered < count:
-                while sent < count and sent - answered < AT_ONCE:
-                    client.send(varlink.SERVICE + "Submit", {"account": FILLED, "recipients": ["box@example.test"],
-                                                             "message": MESSAGE})
-                    sent += 1
-                client.answer()
-                answered += 1
+            client.call(varlink.SERVICE + "Submit", account=FILLED, recipients=["box@example.test"], message=MESSAGE)
+        self.station.stop()
+        with sqlite3.connect(os.path.join(self.station.state, "station.db")) as database:
+            def copy(table, key, made, more=()):
+                names = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] not in (key, *dict(more))]
+                first = f"SELECT * FROM {table} WHERE {key} = (SELECT max({key}) FROM {table})"
+                database.execute(f"INSERT INTO {table} ({', '.join([key, *dict(more), *names])}) WITH RECURSIVE n(i) AS"
+                                 f" (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {missing}) SELECT "
+                                 + ", ".join([made, *dict(more).values(), *names]) + f" FROM n, ({first})")
+
+            missing = count - database.execute("SELECT count(*) FROM message WHERE finished IS NULL").fetchone()[0]
+            if missing > 0:
+                copy("body", "place", "place + (i << 20)")      # the place of a chunk: its message's number, shifted
+                copy("recipient", "seq", "seq + i")
+                copy("message", "seq", "seq + i", {"account": f"printf('a%05d', 2 * (i % {self.accounts // 2}))"}.items())
+            database.execute("DELETE FROM counts")
+            database.execute("INSERT INTO counts SELECT account, state, count(*), sum(size) FROM message GROUP BY account, state")
 
     def times(self, submissions):
         """{what: (wall ms, CPU ms) of one}."""
@@ -85,6 +97,9 @@ class Measured:
         measure("a page of the queue", 20, lambda client, n: client.call(varlink.SERVICE + "ListQueue", limit=100))
         measure("a change", 50, lambda client, n: client.call(varlink.SERVICE + "SetAccount", name=FILLED,
                                                               properties={"connectionTimeout": 20 + n}))
+        measure("an apply, each account", 1, lambda client, n: client.call(varlink.SERVICE + "Apply", accounts=[
+            {"name": f"a{one:05}", "connectionTimeout": 99} for one in range(self.accounts)]))
+        found["an apply, each account"] = tuple(ms / self.accounts for ms in found["an apply, each account"])
         measure("a submission by sender", submissions, lambda client, n: client.call(
             varlink.SERVICE + "Submit", recipients=["box@example.test"], message=MESSAGE, **{"from": "box@d0.example"}))
         self.station.stop()
@@ -120,15 +135,15 @@ def main():
             rows[accounts] = Measured(folder, accounts).times(submissions)
     print_curves("accounts", rows)
     with tempfile.TemporaryDirectory(prefix="growth") as folder:
-        measured, rows, queued = Measured(folder, 10), {}, 0
+        measured, rows = Measured(folder, 10), {}
         for messages in powers(1000, most_messages):
-            measured.station.start()
-            measured.fill(messages - queued)
-            measured.station.stop()
-            queued = messages
+            measured.fill(messages)
             rows[messages] = measured.times(submissions)
-            queued += submissions
         print_curves("queued messages", rows)
+    with tempfile.TemporaryDirectory(prefix="growth") as folder:
+        measured = Measured(folder, most_accounts)
+        measured.fill(most_messages)
+        print_curves(f"{most_accounts:,} accounts, queued messages", {most_messages: measured.times(submissions)})
 
 
 if __name__ == "__main__":
