@@ -4,7 +4,8 @@
 messages a second, CPU a message and the ratio to ours, on a RAM disk and on a real one; then a look that finds nothing
 new. Then large messages: 100 of 1 MiB, and one of HUGE MiB (1,024) with the daemon's peak of memory above that at
 rest; and what a look with nothing new costs on a connection that is kept. A reader that throws everything away is the
-limit. COUNT, SIZE and RUNS in the environment; peers that are not installed are left out (apt-get install isync
+limit. COUNT, SIZE and RUNS in the environment, and ROWS ("small large huge", which of these) and LARGE_DISK ("RAM disk",
+for the large ones); peers that are not installed are left out (apt-get install isync
 fetchmail getmail6 mpop)."""
 
 import atexit
@@ -32,6 +33,8 @@ import users        # noqa: E402
 
 HUGE = int(os.environ.get("HUGE", "1024"))
 RUNS = int(os.environ.get("RUNS", "1"))
+ROWS = os.environ.get("ROWS", "small large huge").split()
+LARGE_DISK = os.environ.get("LARGE_DISK", "real disk")
 DISKS = {"RAM disk": "/dev/shm", "real disk": "/var/tmp"}
 TICK = os.sysconf("SC_CLK_TCK")
 BOX = "bench"
@@ -361,8 +364,9 @@ def main():
         out.write(certificates.system.pem)
     os.chmod(trust, 0o644)
     try:
-        for count, size, disks, peers in ((Load.count, Load.size, DISKS, True), (100, MIB, ["real disk"], True),
-                                          (1, HUGE * MIB, ["real disk"], False)):
+        rows = {"small": (Load.count, Load.size, DISKS, True), "large": (100, MIB, [LARGE_DISK], True),
+                "huge": (1, HUGE * MIB, [LARGE_DISK], False)}
+        for count, size, disks, peers in (rows[row] for row in ROWS):
             Load.count, Load.size = count, size
             measure(os.path.join(base, str(size)), disks, certificates, trust, peers)
     finally:
