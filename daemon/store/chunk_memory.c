@@ -40,7 +40,7 @@ static bool keep(uint8_t *chunk)
 
 uint8_t *chunk_memory_new(size_t len)
 {
-        if (len <= SMALLER)
+        if (len <= SMALLER || len > BODY_CHUNK)
                 return new_memory(len ? len : 1);
         uint8_t *chunk = take_kept();
         return chunk ? chunk : new_memory(BODY_CHUNK);

@@ -8,7 +8,7 @@
 
 #include "common/cleanup.h"
 
-/* Of so many bytes, at most BODY_CHUNK. Never NULL. */
+/* Of so many bytes; more than BODY_CHUNK has a chunk of a damaged database alone. Never NULL. */
 uint8_t *chunk_memory_new(size_t len) must_use;
 /* Takes it back; whatever is on the heap may be given. NULL is fine. */
 void chunk_memory_free(uint8_t *chunk);

@@ -790,7 +790,6 @@ END_TEST
 
 /* ---- a copy ---- */
 
-/* Whole by itself, with what goes while it is made. */
 /* What one chunk leaves the next one has, but not what is small, and nothing at rest. */
 START_TEST(memory_of_chunks_is_used_again)
 {
@@ -807,12 +806,17 @@ START_TEST(memory_of_chunks_is_used_again)
         uint8_t *other = chunk_memory_new(BODY_CHUNK);
         ck_assert_ptr_ne(other, chunk);
         chunk_memory_free(chunk);
+        uint8_t *most = chunk_memory_new(3 * BODY_CHUNK); /* as a damaged database may have it */
+        ck_assert_ptr_ne(most, chunk);
+        memset(most, 'x', 3 * BODY_CHUNK);
+        chunk_memory_free(most);
         chunk_memory_free(other);
         chunk_memory_free(small);
         chunk_memory_give_back();
 }
 END_TEST
 
+/* Whole by itself, with what goes while it is made. */
 START_TEST(a_copy_has_them_in_it)
 {
         scoped(scoped_free) char *target = text_of("%s/copy.db", folder);
