@@ -127,25 +127,25 @@ static const struct cause_kind kinds[CAUSE_CODES] = {
 const struct cause cause_none = { 0 };
 
 /* A server that is down is so for all its accounts: what is the same is kept once. */
-struct kept {
+struct kept_cause {
         struct cause cause; /* first: what is pointed to */
         size_t users;
 };
 
 enum { RECENT = 16 };
-static struct kept *recent[RECENT]; /* by the hash of the sentence; for as long as they have users */
+static struct kept_cause *recent[RECENT]; /* by the hash of the sentence; for as long as they have users */
 
-static struct kept **place_of(const struct cause *cause)
+static struct kept_cause **place_of(const struct cause *cause)
 {
         return &recent[text_hash(cause->text) % RECENT];
 }
 
 static const struct cause *hold(const struct cause *cause)
 {
-        struct kept **place = place_of(cause), *kept = *place;
+        struct kept_cause **place = place_of(cause), *kept = *place;
 
         if (!kept || memcmp(&kept->cause, cause, sizeof *cause) != 0) {
-                kept = new_object(struct kept);
+                kept = new_object(struct kept_cause);
                 memcpy(&kept->cause, cause, sizeof *cause);
                 *place = kept;
         }
@@ -155,7 +155,7 @@ static const struct cause *hold(const struct cause *cause)
 
 static void let_go(const struct cause *cause)
 {
-        struct kept *kept = (struct kept *)(uintptr_t)cause, **place = place_of(cause);
+        struct kept_cause *kept = (struct kept_cause *)(uintptr_t)cause, **place = place_of(cause);
 
         if (--kept->users)
                 return;
