@@ -366,18 +366,23 @@ static size_t range_of(const struct fetched *fetched, size_t first)
         return count;
 }
 
+/* With a number for the place, and "+" to keep it from the index that it changes, SQLite changes each row as
+ * it comes to it, and does not note all of them first. */
 static int told_by_ranges(const struct fetched *fetched, struct database *db, struct cause *cause)
 {
+        int64_t place;
         size_t count;
 
+        if (db_number(db, cause, &place, 0, "SELECT number FROM place WHERE account = ? AND folder = ?",
+                      VALUES(v_text(fetched->account), v_text(fetched->folder))) < 0)
+                return -1;
         for (size_t i = 0; i < fetched->count; i += count) {
                 uint32_t first = fetched->entries[i].uid;
                 count = range_of(fetched, i);
                 if (db_run(db, cause,
-                           "UPDATE seen SET told = 1 WHERE " SEEN_PLACE_IS
-                           " AND uidvalidity = ? AND uid BETWEEN ? AND ? AND uidl = '' AND told = 0",
-                           VALUES(v_text(fetched->account), v_text(fetched->folder),
-                                  v_int((int64_t)fetched->uidvalidity), v_int(first),
+                           "UPDATE seen SET told = 1 WHERE place = ? AND uidvalidity = ?"
+                           " AND uid BETWEEN ? AND ? AND uidl = '' AND +told = 0",
+                           VALUES(v_int(place), v_int((int64_t)fetched->uidvalidity), v_int(first),
                                   v_int((int64_t)first + (int64_t)count - 1))) < 0)
                         return -1;
         }
