@@ -316,6 +316,17 @@ static bool is_compared(const struct delivery *delivery, const struct item *item
         return delivery->reconcile || came_before || outstanding;
 }
 
+/* That of a file without a row which holds the same, else a new one. */
+static void name_it(const struct delivery *delivery, struct item *item, const struct fetched_key *key,
+                    struct unrecorded *unrecorded)
+{
+        maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key->uid, key->uidl,
+                     item->generation, item->file);
+        const char *there = item->known || !unrecorded ? NULL : unrecorded_take(unrecorded, item->digest);
+        if (there)
+                (void)snprintf(item->file, sizeof item->file, "%s", there); /* ours: as long as any */
+}
+
 /* Outcomes: known (a row tells, the file is dropped), recorded under a new generation (same UIDL, another
  * message), or new, with the name that it will have. Nothing is written here. */
 static int look_up_one(struct delivery *delivery, size_t index, bool any, struct unrecorded *unrecorded,
@@ -348,11 +359,7 @@ static int look_up_one(struct delivery *delivery, size_t index, bool any, struct
                         return -1;
                 item->known = found;
         }
-        maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key.uid, key.uidl,
-                     item->generation, item->file);
-        const char *there = item->known || !unrecorded ? NULL : unrecorded_take(unrecorded, item->digest);
-        if (there)
-                (void)snprintf(item->file, sizeof item->file, "%s", there); /* ours: as long as any */
+        name_it(delivery, item, &key, unrecorded);
         return 0;
 }
 

@@ -35,7 +35,7 @@ THROUGH = {
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c",
                 "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/maildir_set.c"],
-    "queue_table": ["daemon/store/owner_rows.c", "daemon/store/reserve_place.c", "daemon/store/rest.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
+    "queue_table": ["daemon/store/owner_rows.c", "daemon/store/reserve_place.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
     "smtpd_client": ["daemon/smtpd/client_end.c"],
     "varlink_server": ["daemon/control/usernames.c"],
