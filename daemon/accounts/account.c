@@ -231,7 +231,7 @@ static void emit_status(struct account *account)
         account_tell_status(account);
 }
 
-void account_report_ok(struct account *account)
+static void report_ok(struct account *account)
 {
         enum account_status before = account->status;
 
@@ -254,7 +254,7 @@ void account_report_ok(struct account *account)
 void account_has_worked(struct account *account)
 {
         kept_set_number(account->name, KEPT_LAST_POLL_SUCCESS, (int64_t)loop_wall());
-        account_report_ok(account);
+        report_ok(account);
 }
 
 void account_was_checked(const struct account *account)

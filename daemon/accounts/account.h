@@ -94,14 +94,13 @@ void account_count_in(struct account *account, bool in);
 struct subject account_subject(const struct account *account);
 
 /*
- * A session has told how the account is: OK (cause NULL) or the cause's class. Journal, event and the
- * service's status line hear of it once, when it changes.
+ * A session has told how the account is: the cause's class, or OK. Journal, event and the service's status
+ * line hear of it once, when it changes.
  */
-void account_report_ok(struct account *account);
 void account_report_failure(struct account *account, const struct cause *cause, const char *challenge_id);
-/* A look, a delivery or a sign-in has worked just now; the account is well. Its being well or ill was looked
- * at just now. */
+/* OK: a look, a delivery or a sign-in has worked just now, and when is kept. */
 void account_has_worked(struct account *account);
+/* Its being well or ill was looked at just now. */
 void account_was_checked(const struct account *account);
 /* A message of the account of that name has failed, for this reason. */
 void account_count_failed(const char *name, const char *why);

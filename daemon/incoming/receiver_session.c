@@ -155,7 +155,7 @@ static void poll_broke(struct receiver *receiver, const struct cause *why, const
         switch (receiver_poll_outcome(fetching ? fetching_broke(fetching, &cause) : FETCHING_BROKE, &cause)) {
         case POLL_AS_GOOD_AS_OVER:
                 receiver_drop_session(receiver);
-                account_report_ok(receiver->runner.account);
+                account_has_worked(receiver->runner.account);
                 receiver_answer_polls(receiver, NULL);
                 receiver_wait(receiver, RETRY_FIRST);
                 break;

@@ -74,7 +74,7 @@ START_TEST(a_cause_makes_the_status)
         ck_assert_int_eq(account_is_stopped(account), statuses[_i].stopped);
         ck_assert_int_eq(account->cause->code, statuses[_i].code);
         ck_assert_str_ne(account->cause->remedy, "");
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_int_eq(account->cause->code, CAUSE_NONE);
         ck_assert_str_eq(account->challenge_id, "");
         ck_assert(!account_is_stopped(account));
@@ -86,12 +86,12 @@ START_TEST(news_are_told_once)
 {
         struct account *account = make("plant", KIND_OUTGOING, true);
 
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_uint_eq(heard.events, 1);
         ck_assert_str_eq(heard.event, "account.status plant ok");
         ck_assert_str_eq(heard.message_id, MSG_ACCOUNT_UP);
         ck_assert_str_eq(heard.line, "account plant works");
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_uint_eq(heard.events, 1);
         fall_ill(account, CAUSE_CONNECT, NULL);
         fall_ill(account, CAUSE_CONNECT, NULL);
@@ -109,7 +109,7 @@ START_TEST(news_are_told_once)
         fall_ill(account, CAUSE_AUTHENTICATION, NULL);
         ck_assert_str_eq(heard.message_id, MSG_ACCOUNT_FAULT);
         ck_assert_str_eq(account->challenge_id, "");
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_str_eq(heard.line, "account plant works again");
         account_free(account);
 }
@@ -159,7 +159,7 @@ START_TEST(the_clock_stands_still_while_a_person_is_waited_for)
         account_start_over(account); /* decided, but not known yet whether it runs */
         loop_advance(50 * 1000);
         ck_assert_int_eq(account_clock(account), at);
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_int_eq(account_clock(account), at);
         loop_advance(10 * 1000);
         ck_assert_int_eq(account_clock(account), at += 10);
@@ -201,7 +201,7 @@ START_TEST(a_wall_clock_set_back_does_no_harm)
         fall_ill(account, CAUSE_AUTHENTICATION, NULL);
         loop_freeze(2000, NOON - 5000);
         ck_assert_int_eq(account_clock(account), NOON - 5000);
-        account_report_ok(account);
+        account_has_worked(account);
         ck_assert_int_eq(account_clock(account), NOON - 5000);
         account_free(account);
 }

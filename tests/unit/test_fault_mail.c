@@ -111,13 +111,13 @@ START_TEST(that_it_is_over_is_told_where_the_beginning_was)
 {
         fails(plant, CAUSE_AUTHENTICATION);
         fails(till, CAUSE_AUTHENTICATION);
-        account_report_ok(till); /* before anybody was told: nothing */
+        account_has_worked(till); /* before anybody was told: nothing */
         pass(200);
         check_mails(1, "account plant needs a person");
-        account_report_ok(plant);
+        account_has_worked(plant);
         pass(200);
         check_mails(2, "account plant works again");
-        account_report_ok(till);
+        account_has_worked(till);
         pass(200);
         check_mails(2, NULL);
 }
@@ -135,7 +135,7 @@ START_TEST(one_cause_is_told_once_a_day)
 {
         fails(plant, CAUSE_AUTHENTICATION);
         pass(200);
-        account_report_ok(plant);
+        account_has_worked(plant);
         pass(200);
         check_mails(2, "works again");
         fails(plant, CAUSE_AUTHENTICATION);
@@ -145,7 +145,7 @@ START_TEST(one_cause_is_told_once_a_day)
         pass(200);
         check_mails(3, "needs a person");
         pass(DAY);
-        account_report_ok(plant);
+        account_has_worked(plant);
         pass(200);
         fails(plant, CAUSE_AUTHENTICATION);
         pass(200);
@@ -206,7 +206,7 @@ START_TEST(the_account_told_of_carries_no_mail)
         ck_assert_uint_eq(warnings, 1);
         pass(3600);
         ck_assert_uint_eq(warnings, 1); /* once */
-        account_report_ok(account);
+        account_has_worked(account);
         pass(600);
         check_mails(1, "plant is not well");
         fails(plant, CAUSE_SECRET);
@@ -236,7 +236,7 @@ START_TEST(a_day_has_so_many_mails)
         for (unsigned i = 0; i < MAILS_A_DAY + 5; i++) {
                 kept_set_fault_told("plant", cause_kind(CAUSE_AUTHENTICATION)->name,
                                     0); /* else the cause's own day */
-                account_report_ok(plant);
+                account_has_worked(plant);
                 fails(plant, CAUSE_AUTHENTICATION);
                 pass(400);
         }
