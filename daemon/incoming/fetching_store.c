@@ -26,8 +26,8 @@ enum {
         BATCH_MOST = 1000,    /* up to this */
         BATCH_BYTES = 4 * 1024 * 1024,
         TAKEN_AFTER = 3,                /* tries that brought what was not announced: it is what it is */
-        BACKLOG_HIGH = 8 * 1024 * 1024, /* not yet on disk: the server waits */
-        BACKLOG_LOW = 2 * 1024 * 1024,
+        BACKLOG_HIGH = 4 * 1024 * 1024, /* not yet on disk: the server waits */
+        BACKLOG_LOW = 1 * 1024 * 1024,
 };
 
 static own_mail_test *is_own_mail;

@@ -13,7 +13,7 @@ enum {
         PIECE_MAX = 1 * MIB,     /* then the next one is begun */
         PIECE_SMALL = 64 * KIB,  /* up to this it grows, and has room for all of it then: nothing is copied */
         PIECE_STEPS = 4096,
-        SPARES = 10, /* as many as a message of one account has that comes faster than it is written */
+        SPARES = 6, /* as many as a message of one account has that comes faster than it is written */
 };
 
 /* Pieces that are used again while anything arrives, so that their memory is not the system's in between. */
