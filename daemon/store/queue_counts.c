@@ -325,15 +325,19 @@ static struct {
         int64_t last; /* loop_now() */
 } state;
 
+/* The first that waits of each account, by the index of those that are open: a million in the queue are not
+ * looked at for it. */
 static int look_work(struct store_read *read, struct database *db, struct cause *cause)
 {
         struct look *look = container_of(read, struct look, read);
         int more;
-        scoped(db_end) sqlite3_stmt *rows =
-                db_query(db, cause,
-                         "SELECT account, min(submitted) FROM message WHERE finished IS NULL AND state "
-                         "IN " SQL_IS_UNDER_WAY " GROUP BY account",
-                         NULL, 0);
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, cause,
+                "SELECT account, (SELECT submitted FROM message WHERE message.account = "
+                "waiting.account AND finished IS NULL AND state IN " SQL_IS_UNDER_WAY " ORDER BY seq LIMIT 1)"
+                " FROM (SELECT DISTINCT account FROM counts WHERE messages > 0 AND account <> ''"
+                " AND state IN " SQL_IS_UNDER_WAY ") AS waiting",
+                NULL, 0);
 
         while ((more = rows ? db_next(db, rows, cause) : -1) > 0) {
                 look->found = new_resized(look->found, look->count + 1, sizeof *look->found);
