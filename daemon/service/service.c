@@ -262,6 +262,8 @@ static void on_allowed_changed(void *ctx, const char *id, const char *what, json
                     (healed && strcmp(allowed_words[i].what, "healed") == 0))
                         tell_allowed(&allowed_words[i], id, entry);
         soon_check();
+        if (strcmp(what, "approved") == 0)
+                service_look_at_time(); /* it may end before the next look */
         manager_status_changed();
 }
 
