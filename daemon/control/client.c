@@ -369,11 +369,19 @@ void clients_wind_down(void)
         }
 }
 
+/* Nobody has to answer it, or it can be given up. */
+static bool may_be_told(const struct client *client)
+{
+        const struct call *call = client->call;
+
+        return !call || (call->cancel && !(call->method->flags & METHOD_STORED));
+}
+
 void clients_stop(void)
 {
         for (struct client *client = clients; client; client = client->next) {
                 client->winding_down = true;
-                if (!client->ending && (!client->call || client->call->cancel))
+                if (!client->ending && may_be_told(client))
                         client_tell_end(client);
         }
 }

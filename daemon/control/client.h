@@ -20,7 +20,8 @@ bool clients_end_idle(const struct share *of);
 /* The daemon ends, in three steps. Stops reading new calls; those under way are answered, and who waits for
  * something to happen is told that the daemon has ended. */
 void clients_wind_down(void);
-/* Who could still begin something is told so as well, and each call whose work can be given up. */
+/* Who could still begin something is told so as well, and each call whose work can be given up: but what is
+ * handed in to the store, which takes it or not, and says so. */
 void clients_stop(void);
 /* All have been answered that will be: the others are told so too. Ends every connection at once. */
 void clients_close(void);

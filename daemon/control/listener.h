@@ -20,7 +20,8 @@ void listener_turn_away(void);
 /* No new connections; those there are answered and end. */
 void listener_wind_down(void);
 /* Before what the calls work with is closed: the socket goes, with its file where it was made here. Calls
- * that can be given up are answered that the daemon has ended; the others are left to what closes now. */
+ * that can be given up are answered that the daemon has ended; the others are left to what closes now, and
+ * mail that is handed in to the store. */
 void listener_stop(void);
 /* The last answers go, and the connections end. */
 void listener_close(void);

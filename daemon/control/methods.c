@@ -50,7 +50,7 @@ const struct method methods[] = {
         { SERVICE "Apply", PERMIT_ADMIN, LIMIT_FRAME, 2000000, METHOD_CHANGES, on_apply,
           { MUST(ACCOUNT_LIST), MAY(DRY_RUN) } },
         { SERVICE "Audit", PERMIT_READ, SMALL, 0, on_audit, NOTHING },
-        { SERVICE "Submit", PERMIT_SUBMIT, 4 * MIB, LIMIT_CALL_VALUES, 0, on_submit,
+        { SERVICE "Submit", PERMIT_SUBMIT, 4 * MIB, LIMIT_CALL_VALUES, METHOD_STORED, on_submit,
           { MAY(ACCOUNT), MAY(FROM), MUST(RECIPIENTS), MAY(MESSAGE), MAY(DESCRIPTOR), MAY(KEY), MAY(PRIORITY),
             MAY(HOLD), MAY(NOTIFY), MAY(ORIGINALS), MAY(RET), MAY(ENVELOPE_ID), MAY(AUTHOR), MAY(PARTIAL) } },
         { SERVICE "ListQueue", PERMIT_READ, SMALL, METHOD_ENDING, on_list_queue,

@@ -119,6 +119,8 @@ enum {
         METHOD_ENDING = 2,  /* still answered while the daemon ends */
         METHOD_WAITS = 4,   /* may wait long for something to happen */
         METHOD_EVENTS = 16, /* its client hears of the end by an event: it gets no answer then */
+        METHOD_STORED =
+                32, /* the store answers it when it closes: given up, nobody knows what became of it */
         METHOD_CHANGES = 8, /* changes something, or hands out all: what, and by whom, goes into the audit
                                trail (call.h) */
 };

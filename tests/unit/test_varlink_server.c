@@ -131,6 +131,8 @@ static const struct method test_methods[] = {
         { TEST "Hold", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_hold, NOTHING },
         { TEST "Stream", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_WAITS, on_stream,
           NOTHING },
+        { TEST "Store", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE | METHOD_STORED, on_stream,
+          NOTHING },
         { TEST "Flood", PERMIT_READ, LIMIT_CALL, LIMIT_CALL_VALUES, METHOD_MORE, on_flood, NOTHING },
         { TEST "Work", PERMIT_NONE, LIMIT_CALL, LIMIT_CALL_VALUES, 0, on_work, NOTHING },
         { TEST "Large", PERMIT_READ, MIB, 10, 0, on_echo, { { PARAMETER_MESSAGE, true } } },
@@ -1412,6 +1414,33 @@ START_TEST(each_hears_of_the_end)
 }
 END_TEST
 
+/* Mail that is on disk by then is not handed in once more for an answer that was cut off. */
+START_TEST(what_the_store_settles_is_answered_by_it)
+{
+        struct user user, given_up;
+
+        open_user(&given_up);
+        say(&given_up, "{\"method\":\"" TEST "Store\",\"more\":true}");
+        settle();
+        held = NULL;
+        open_user(&user);
+        say(&user, "{\"method\":\"" TEST "Store\",\"more\":true}");
+        settle();
+        struct call *call = held;
+        clients_wind_down();
+        clients_stop();
+        settle();
+        ck_assert(!user.closed && cancelled == 0);
+        call_reply(call, NULL);
+        expect(next_reply(&user), "{\"parameters\":{}}");
+        await_end(&user);
+        close_user(&user);
+        clients_close();
+        ck_assert_uint_eq(cancelled, 1);
+        expect_told_of_the_end(&given_up);
+}
+END_TEST
+
 START_TEST(closing_cancels_what_waits)
 {
         struct user user, other;
@@ -1759,6 +1788,7 @@ static TCase *server_tests(void)
         tcase_add_test(tests, winding_down_answers_what_was_begun);
         tcase_add_test(tests, who_waits_is_told_of_the_end);
         tcase_add_test(tests, each_hears_of_the_end);
+        tcase_add_test(tests, what_the_store_settles_is_answered_by_it);
         tcase_add_test(tests, closing_cancels_what_waits);
         return tests;
 }
