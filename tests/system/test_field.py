@@ -170,7 +170,7 @@ def test_messages_without_ids_are_told(station, new_box, row, count):
 REFUSED = {     # (options of the box, code of the poll, what is said of it)
     "imap": {
         "no number above the last": ({"failing": {"UID FETCH 4:*": "BAD Sequence set is invalid!"}}, None, ""),
-        "login, without IDLE": ({"words": "IMAP4rev1 AUTH=PLAIN", "failing": {"AUTHENTICATE": "NO Invalid login", "LOGIN": "NO no"}},
+        "login, without IDLE": ({"words": "IMAP4rev1 AUTH=PLAIN", "failing": {"AUTHENTICATE": "NO no", "LOGIN": "NO Invalid login"}},
                                 1, "Invalid login"),
         "BAD to the login": ({"failing": {"AUTHENTICATE": "BAD Command Argument Error. 12", "LOGIN": "BAD no"}}, 1, "refused the sign-in"),
     },
