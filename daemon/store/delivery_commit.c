@@ -18,10 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum {
-        SYNC_TOGETHER = 16,   /* files of a batch, from which on they are not synced one by one */
-        RUN_WORTH_ASKING = 4, /* messages with ascending keys, of which one look tells whether any is known */
-};
+enum { RUN_WORTH_ASKING = 4 }; /* messages with ascending keys: one look tells whether any is known */
 
 /* ---- place ---- */
 
@@ -226,7 +223,7 @@ static void sync_all(struct delivery *delivery)
 
         for (size_t i = 0; i < arrival->count; i++)
                 fresh += !arrival->items[i].known;
-        if (fresh < SYNC_TOGETHER) {
+        if (fresh < DISK_SYNC_TOGETHER) {
                 sync_each(delivery);
                 return;
         }

@@ -29,7 +29,9 @@ int disk_sync(int fd) must_use;
 int disk_sync_data(int fd) must_use;
 /* All that was written to the file system of `fd`, by whomever: for many small files far less work than a
  * sync of each. 1: it is on disk, or every error since `fd` was opened has come as -1 with errno. 0: not
- * here, or not now; each file has to be synced by itself. May wait for what others write. */
+ * here, or not now; each file has to be synced by itself. May wait for what others write: it is worth that
+ * from DISK_SYNC_TOGETHER files on. */
+enum { DISK_SYNC_TOGETHER = 16 };
 int disk_sync_all(int fd) must_use;
 int disk_rename(int from_folder, const char *from, int to_folder, const char *to) must_use;
 /* Fails with EEXIST when `to` is there already. */

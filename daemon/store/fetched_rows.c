@@ -177,14 +177,20 @@ static int inbox_numbers(struct database *db, const struct fetched_record *recor
         return 0;
 }
 
+int fetched_place(struct database *db, const char *account, const char *folder, int64_t *place,
+                  struct cause *cause)
+{
+        return db_number(db, cause, place, 0, "SELECT number FROM place WHERE account = ? AND folder = ?",
+                         VALUES(v_text(account), v_text(folder)));
+}
+
 int fetched_make_place(struct database *db, const char *account, const char *folder, int64_t *place,
                        struct cause *cause)
 {
         if (db_run(db, cause, "INSERT OR IGNORE INTO place (account, folder) VALUES (?, ?)",
                    VALUES(v_text(account), v_text(folder))) < 0)
                 return -1;
-        return db_number(db, cause, place, 0, "SELECT number FROM place WHERE account = ? AND folder = ?",
-                         VALUES(v_text(account), v_text(folder)));
+        return fetched_place(db, account, folder, place, cause);
 }
 
 /* To replace a row SQLite must be able to undo that by itself, and copies each page that it changes: for the

@@ -80,7 +80,10 @@ struct fetched_record {
         struct fetched_key key;
         struct fetched_message message;
 };
-/* The number of a folder, for fetched_record(): within one transaction. */
+/* The number of a folder, as rows have it; 0: it has none. */
+int fetched_place(struct database *db, const char *account, const char *folder, int64_t *place,
+                  struct cause *cause) must_use;
+/* One that has none gets one, for fetched_record(): within one transaction. */
 int fetched_make_place(struct database *db, const char *account, const char *folder, int64_t *place,
                        struct cause *cause) must_use;
 /* Of one folder of one account, in their order; DB_MANY of them cost the least. */

@@ -373,8 +373,7 @@ static int told_by_ranges(const struct fetched *fetched, struct database *db, st
         int64_t place;
         size_t count;
 
-        if (db_number(db, cause, &place, 0, "SELECT number FROM place WHERE account = ? AND folder = ?",
-                      VALUES(v_text(fetched->account), v_text(fetched->folder))) < 0)
+        if (fetched_place(db, fetched->account, fetched->folder, &place, cause) < 0)
                 return -1;
         for (size_t i = 0; i < fetched->count; i += count) {
                 uint32_t first = fetched->entries[i].uid;

@@ -13,10 +13,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum {
-        FILES_IN_JOB = 64,  /* so that others' jobs wait for a part of them */
-        SYNC_TOGETHER = 16, /* from so many on they are not synced one by one */
-};
+enum { FILES_IN_JOB = 64 }; /* so that others' jobs wait for a part of them */
 
 struct many_files {
         struct job job;
@@ -43,7 +40,7 @@ static int write_some(struct many_files *many)
                         return -1;
         }
         if (many->at == many->count)
-                many->step = many->count < SYNC_TOGETHER ? FILES_SYNC_EACH : FILES_SYNC;
+                many->step = many->count < DISK_SYNC_TOGETHER ? FILES_SYNC_EACH : FILES_SYNC;
         return 0;
 }
 

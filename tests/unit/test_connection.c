@@ -866,6 +866,15 @@ static void secure_it(void)
         connection_secure(c, &odd->transport, 20);
 }
 
+static void open_secured(void)
+{
+        odd = odd_new();
+        at_connected = secure_it;
+        open_and_accept();
+        while (!secures)
+                loop_run();
+}
+
 START_TEST(a_handshake_waits_for_either_direction)
 {
         odd = odd_new();
@@ -899,11 +908,7 @@ END_TEST
 /* It says that it wants to read, to give others their turn, and has more. */
 START_TEST(bytes_that_the_transport_holds_come_in_the_next_turn)
 {
-        odd = odd_new();
-        at_connected = secure_it;
-        open_and_accept();
-        while (!secures)
-                loop_run();
+        open_secured();
         memcpy(odd->inside, "ABCD", 4);
         odd->held = 4;
         odd->before_read = TRANSPORT_WANT_READ;
@@ -919,11 +924,7 @@ END_TEST
 /* Its share is over; whether the socket has more is not known, and not waited for. */
 START_TEST(whose_share_is_over_has_its_turn_without_a_word_of_the_socket)
 {
-        odd = odd_new();
-        at_connected = secure_it;
-        open_and_accept();
-        while (!secures)
-                loop_run();
+        open_secured();
         memcpy(odd->inside, "ABCD", 4);
         odd->held = 4;
         odd->swallows = true;
@@ -937,11 +938,7 @@ END_TEST
 
 START_TEST(bytes_inside_the_transport_come_after_a_pause)
 {
-        odd = odd_new();
-        at_connected = secure_it;
-        open_and_accept();
-        while (!secures)
-                loop_run();
+        open_secured();
         at_received = pause_it;
         peer_sends("ABCD");
         wait_for_bytes(1);
@@ -957,11 +954,7 @@ END_TEST
 
 START_TEST(reading_may_have_to_write_and_the_reverse)
 {
-        odd = odd_new();
-        at_connected = secure_it;
-        open_and_accept();
-        while (!secures)
-                loop_run();
+        open_secured();
         loop_turn(); /* the read after the handshake */
         odd->before_read = TRANSPORT_WANT_WRITE;
         odd->before_write = TRANSPORT_WANT_READ;
@@ -1017,11 +1010,7 @@ END_TEST
 
 START_TEST(an_end_inside_the_transport_is_answered)
 {
-        odd = odd_new();
-        at_connected = secure_it;
-        open_and_accept();
-        while (!secures)
-                loop_run();
+        open_secured();
         ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
         wait_for_end();
         ck_assert_int_eq(end_cause.code, CAUSE_NONE);
