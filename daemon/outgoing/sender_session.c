@@ -188,17 +188,19 @@ static void retire_idle(void *ctx)
  * on a place that others wait for. */
 void sender_session_tend(struct sender_session *session)
 {
-        if (!session_is_idle(session)) {
+        bool idle = session_is_idle(session);
+
+        session->retiring =
+                session->retiring ||
+                (idle && (session->sender->runner.winding_down || session_contended(session->session) ||
+                          smtp_mail_room(session_engine(session->session)) == 0));
+        session_rest(session->session, idle && !session->retiring);
+        if (!idle)
                 timer_stop(session->idle);
-                return;
-        }
-        if (session->retiring || session->sender->runner.winding_down ||
-            session_contended(session->session) || smtp_mail_room(session_engine(session->session)) == 0) {
-                session->retiring = true;
+        else if (session->retiring)
                 timer_set(session->idle, 0);
-        } else if (!timer_is_set(session->idle)) {
+        else if (!timer_is_set(session->idle))
                 timer_set(session->idle, KEEP_IDLE_MS);
-        }
 }
 
 static void session_progress(void *ctx)

@@ -5,10 +5,9 @@
  * engine secured. The verdict stands between in both. Here are its place, its beginning and its end; TLS is
  * in session_tls.c, what is said in session_talk.c.
  *
- * A session is in `links.all` from session_open() to session_close(), in the order of opening, which is the
- * order of places. It waits for a place (`counted` is false), works, has ended (`end` is set: connection and
- * place are given back at once, the user is told on the next turn), is closed. Its memory and its engine's
- * are freed a turn after session_close(), since the call that closed it may have come from either.
+ * A session waits for a place (`counted` is false), works, has ended (`end` is set: connection and place are
+ * given back at once, the user is told on the next turn), is closed. Its memory and its engine's are freed a
+ * turn after session_close(), since the call that closed it may have come from either.
  */
 #include "daemon/journal.h"
 #include "daemon/session/session_parts.h"
@@ -26,10 +25,7 @@ struct how_ended {
         char challenge_id[13];
 };
 
-static struct {
-        struct session *all, *last;
-        bool sweeping, telling;
-} links;
+static bool sweeping;
 
 /* ---- places ---- */
 
@@ -74,9 +70,9 @@ static void start_waiting(void *unused);
 /* Once a turn, however many places came free in it. */
 static void start_waiting_later(void)
 {
-        if (!links.sweeping)
+        if (!sweeping)
                 loop_later(start_waiting, NULL);
-        links.sweeping = true;
+        sweeping = true;
 }
 
 void sessions_start_waiting(void)
@@ -90,6 +86,7 @@ static void give_back_place(struct session *session)
 {
         if (!session->counted)
                 return;
+        session_rest(session, false);
         session->counted = false;
         session_place_give_back(session->host);
         session_line_look(session->host);
@@ -150,8 +147,6 @@ void session_close(struct session *session)
                 connection_close(take(session->connection));
         session->channel = NULL;
         give_back_place(session);
-        *(session->previous ? &session->previous->next : &links.all) = session->next;
-        *(session->next ? &session->next->previous : &links.last) = session->previous;
         session_host_release(session->host);
         free_engine_later(take(session->engine));
         loop_later(free_link, session);
@@ -345,30 +340,27 @@ static void start_waiting(void *unused)
         struct session *session;
 
         (void)unused;
-        links.sweeping = false;
+        sweeping = false;
         while ((session = session_line_next()))
                 start(session);
 }
 
-/* Whoever sits idle on a place that somebody waits for is to see to it. */
-static void tell_wanted(void *unused)
+/* Whoever rests on a place that this one waits for is told, and rests no more: so with all that wait each is
+ * told once, and none that has work is looked at. */
+static void tell_wanted(void *object)
 {
-        (void)unused;
-        links.telling = false;
-        for (struct session *session = links.all, *next; session && !session_line_is_empty();
-             session = next) {
-                next = session->next;
-                if (session->counted && !session->end && session->user->wanted && session_contended(session))
-                        session->user->wanted(session->ctx);
+        const struct session *session = object;
+
+        for (struct session *resting; waits(session) && (resting = session_line_resting(session));) {
+                session_rest(resting, false);
+                resting->user->wanted(resting->ctx);
         }
 }
 
 static void wait_for_place(struct session *session)
 {
         session_line_join(session);
-        if (!links.telling)
-                loop_later(tell_wanted, NULL);
-        links.telling = true;
+        loop_later_to(session->self, tell_wanted);
 }
 
 struct session *session_open(const struct session_plan *plan, struct engine *engine,
@@ -388,9 +380,6 @@ struct session *session_open(const struct session_plan *plan, struct engine *eng
         session->times = (struct connection_times){ -1, -1, -1 };
         session->host = session_host_hold(session->plan.host);
         session->since = loop_now();
-        session->previous = links.last;
-        *(links.last ? &links.last->next : &links.all) = session;
-        links.last = session;
         if (session_place_is_free(session->host) || session->plan.host[0] == '/')
                 start(session);
         else

@@ -45,7 +45,8 @@ struct session_user {
         /* Another engine like the one that session_open() was given, for another address of the host. NULL:
          * the session is not to be tried there. */
         struct engine *(*again)(void *ctx);
-        /* Somebody waits for a place: see session_contended(); not in here session_close(). May be NULL. */
+        /* It rests (session_rest), which is over by this: somebody waits for its place, and
+         * session_contended() is true. Not in here session_close(). NULL: it never rests. */
         void (*wanted)(void *ctx);
         /* The end, once. CAUSE_NONE: orderly. `challenge_id` "" or the entry that waits. The session is freed
          * by session_close(), which the callee must call. */
@@ -82,6 +83,9 @@ const char *session_before(
         const struct session *session); /* why another address was left for this one; NULL: none was */
 bool session_tls_info(const struct session *session, struct channel_info *out); /* false: no TLS */
 const struct tls_evidence *session_evidence(const struct session *session);     /* NULL: no TLS */
+/* It has nothing to do, or something again: while it rests, `wanted` tells that somebody waits for its place.
+ */
+void session_rest(struct session *session, bool rests);
 /* True when others wait for a place at this host: do not sit on it. */
 bool session_contended(const struct session *session);
 /* Places have become free: those that wait for one are looked at, soon. */

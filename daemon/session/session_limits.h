@@ -13,9 +13,10 @@ struct host *session_host_hold(const char *name) must_use;
 void session_host_release(struct host *host);
 void session_hosts_each(void (*each)(struct host *host));
 
-/* Those that wait for a place there; zero bytes: nobody. session_line.c's own. */
+/* Those that wait for a place there, and those that rest on one; zero bytes: nobody. session_line.c's own. */
 struct session;
 struct host_line {
+        struct session *resting;
         struct session *first, *last; /* in the order of opening */
         struct session *parked;       /* the first who may not begin yet; NULL: none */
         unsigned ready, waiting;      /* how many may, once there is a place in all; how many there are */

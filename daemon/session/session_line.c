@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who waits for a place, and who is next: the one that was opened first, of those whose server has a place
- * left. However many wait, a place that comes free costs the looking at few of them.
+ * Who waits for a place, who is next, and who rests on one: next is the one that was opened first, of those
+ * whose server has a place left. However many wait, a place that comes free costs the looking at few of them.
  *
  * A server keeps those that wait for it in a row, in the order of their opening. The first of these, as many
  * as it has places left, are in the heap `ready` as well, which has the one that was opened first of all
@@ -11,6 +11,7 @@
 
 static struct heap ready; /* who may begin */
 static size_t in_rows;    /* in the rows of all servers */
+static struct session *resting;
 
 /* ---- the rows of servers ---- */
 
@@ -91,7 +92,48 @@ bool session_line_waits(const struct session *session)
         return in_rows && (session_places_all_taken() || session_host_line(session->host)->waiting);
 }
 
-bool session_line_is_empty(void)
+/* ---- those that rest ---- */
+
+static void rest(struct session *session, struct session **here)
 {
-        return in_rows == 0;
+        session->in_line.previous = session->previous = NULL;
+        session->in_line.next = *here;
+        session->next = resting;
+        if (*here)
+                (*here)->in_line.previous = session;
+        if (resting)
+                resting->previous = session;
+        *here = resting = session;
+}
+
+static void rest_no_more(struct session *session, struct session **here)
+{
+        struct session *ahead = session->in_line.previous, *behind = session->in_line.next;
+
+        *(ahead ? &ahead->in_line.next : here) = behind;
+        if (behind)
+                behind->in_line.previous = ahead;
+        *(session->previous ? &session->previous->next : &resting) = session->next;
+        if (session->next)
+                session->next->previous = session->previous;
+        session->in_line.next = session->in_line.previous = session->next = session->previous = NULL;
+}
+
+/* One without a place has none to give away. */
+void session_rest(struct session *session, bool rests)
+{
+        struct session **here = &session_host_line(session->host)->resting;
+
+        if (session->rests == (rests && session->counted))
+                return;
+        session->rests = !session->rests;
+        if (session->rests)
+                rest(session, here);
+        else
+                rest_no_more(session, here);
+}
+
+struct session *session_line_resting(const struct session *waiting)
+{
+        return session_places_all_taken() ? resting : session_host_line(waiting->host)->resting;
 }

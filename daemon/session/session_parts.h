@@ -41,9 +41,10 @@ struct session {
         struct host *host;
         struct {
                 struct heap_item ready; /* by the order of opening; in no heap: it may not begin yet */
-                struct session *previous, *next; /* in the row of its server */
-        } in_line;
-        struct session *previous, *next; /* in the list of all */
+                struct session *previous, *next; /* in the row of its server; */
+        } in_line;                               /* while it rests, in that of those that do so there, */
+        struct session *previous, *next;         /* and among all that do */
+        bool rests;
 };
 
 /* ---- session.c ---- */
@@ -68,7 +69,8 @@ void session_line_look(struct host *host);
 struct session *session_line_next(void);
 /* True when somebody waits for a place that this session's would be one of. */
 bool session_line_waits(const struct session *session);
-bool session_line_is_empty(void);
+/* One that rests on a place that this one, which waits, could have; NULL: none does. */
+struct session *session_line_resting(const struct session *waiting);
 
 /* ---- session_plan.c ---- */
 

@@ -38,7 +38,7 @@ struct session {
         const struct session_user *user;
         void *ctx;
         struct buf heard, said; /* by the server: not yet a line; on its way to the engine */
-        bool touched, talking, was_ready, over, paused, quitting;
+        bool touched, talking, was_ready, over, paused, quitting, rests;
         bool unrouted, untrusted, trust_moved, may_verify; /* what session_still_*() tell, and such */
         struct cause why;
         char challenge_id[13];
@@ -150,13 +150,15 @@ static inline void server_closes(struct session *session)
         script_end(session, &why, "");
 }
 
-/* Others wait for a place: those who sit on one are told. */
+/* Others wait for a place: those who rest on one are told. */
 static inline void net_contends(void)
 {
         net.contended = true;
         for (struct session *one = net.first; one; one = one->next)
-                if (!one->over && one->user->wanted)
+                if (!one->over && one->rests) {
+                        one->rests = false;
                         one->user->wanted(one->ctx);
+                }
         settle();
 }
 
@@ -426,6 +428,11 @@ bool session_tls_info(unused_arg const struct session *session, unused_arg struc
 const struct tls_evidence *session_evidence(unused_arg const struct session *session)
 {
         return NULL;
+}
+
+void session_rest(struct session *session, bool rests)
+{
+        session->rests = rests;
 }
 
 bool session_contended(unused_arg const struct session *session)

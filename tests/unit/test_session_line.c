@@ -20,7 +20,8 @@ static void open_hosts(unsigned all, unsigned per_host)
 
 static void close_hosts(void)
 {
-        ck_assert(session_line_is_empty());
+        ck_assert_uint_eq(in_rows, 0);
+        ck_assert_ptr_null(resting);
         ck_assert_ptr_null(ready.items);
         for (size_t i = 0; i < HOSTS; i++)
                 session_host_release(hosts[i]);
@@ -66,6 +67,7 @@ static void begin_next(void)
                 ck_assert_ptr_eq(next, expected);
                 if (next) {
                         session_place_take(next->host);
+                        next->counted = true;
                         container_of(next, struct one, session)->state = OPEN;
                 }
         } while (next);
@@ -76,6 +78,8 @@ static void let_go(struct one *one)
         if (one->state == WAITS) {
                 session_line_leave(&one->session);
         } else {
+                session_rest(&one->session, false);
+                one->session.counted = false;
                 session_place_give_back(one->session.host);
                 session_line_look(one->session.host);
         }
@@ -91,11 +95,14 @@ static void step(void)
                 if (session_place_is_free(
                             one->session.host)) { /* before those that wait, where they are slow */
                         session_place_take(one->session.host);
+                        one->session.counted = true;
                         one->state = OPEN;
                 } else {
                         session_line_join(&one->session);
                         one->state = WAITS;
                 }
+        } else if (rand() % 2) {
+                session_rest(&one->session, rand() % 2); /* not one that waits */
         } else {
                 let_go(one);
         }
@@ -103,6 +110,28 @@ static void step(void)
                 sessions_set_limits(1 + (unsigned)rand() % 20, 1 + (unsigned)rand() % 6);
                 session_hosts_each(session_line_look);
         }
+}
+
+static bool someone_rests(const struct session *for_this)
+{
+        for (size_t i = 0; i < SESSIONS; i++)
+                if (all[i].session.rests &&
+                    (session_places_all_taken() || all[i].session.host == for_this->host))
+                        return true;
+        return false;
+}
+
+/* Those that are told that this one waits: each of them once, and nobody else. */
+static void tell_those_that_rest(const struct session *waiting)
+{
+        size_t most = SESSIONS;
+
+        for (struct session *rests; most && (rests = session_line_resting(waiting)); most--) {
+                ck_assert(rests->counted && rests->rests);
+                ck_assert(session_places_all_taken() || rests->host == waiting->host);
+                session_rest(rests, false);
+        }
+        ck_assert(most && !someone_rests(waiting));
 }
 
 START_TEST(the_first_opened_is_next)
@@ -114,9 +143,13 @@ START_TEST(the_first_opened_is_next)
                 for (size_t h = 0; h < HOSTS; h++) {
                         const struct session any = { .host = hosts[h] };
                         ck_assert(session_line_waits(&any) == someone_waits(&any));
+                        ck_assert((session_line_resting(&any) != NULL) == someone_rests(&any));
                 }
                 if (rand() % 3 == 0)
                         begin_next();
+                if (rand() % 20 == 0)
+                        tell_those_that_rest(
+                                &(const struct session){ .host = hosts[(unsigned)rand() % HOSTS] });
         }
         for (size_t i = 0; i < SESSIONS; i++)
                 if (all[i].state != FREE)
