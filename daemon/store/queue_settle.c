@@ -84,12 +84,6 @@ static int settle_write(struct store_write *write, struct database *db, struct c
                 return found; /* its account was deleted meanwhile */
         if (settle_all(settle, &settled, db, cause) < 0)
                 return -1;
-        /* Those not settled, or settled as untouched, go back to what they were, unless they are still on
-         * their way. */
-        if (!settle->partly &&
-            db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = " SQL_SENDING,
-                   VALUES(v_int((int64_t)settle->seq))) < 0)
-                return -1;
         row.claimed = settle->partly;
         row.attempts += !settle->partly && settled.count != 0;
         if (settle->result && queue_history_add(db, settle->seq, settle->time, settle->host, settle->tls,
@@ -176,9 +170,6 @@ static int unclaim_write(struct store_write *write, struct database *db, struct 
         if (found <= 0)
                 return found;
         row.claimed = false;
-        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = " SQL_SENDING,
-                   VALUES(v_int((int64_t)unclaim->seq))) < 0)
-                return -1;
         return queue_row_follow(db, &row, 0, cause);
 }
 

@@ -45,15 +45,16 @@ int queue_row_read(struct database *db, uint64_t seq, struct message_row *row, s
         return 1;
 }
 
-/* The state and due time that the recipients give; a message without any is damaged: failed. */
+/* The state and due time that the recipients give, and whether one of them is being sent; a message without
+ * any is damaged: failed. */
 static int summary(struct database *db, const struct message_row *row, enum queue_state *state,
-                   struct value *due, struct cause *cause)
+                   struct value *due, bool *sending, struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT min(state), min(CASE state WHEN " SQL_QUEUED " THEN 0 WHEN " SQL_DEFERRED
                          " THEN next_attempt WHEN " SQL_AMBIGUOUS
-                         " THEN next_attempt END) FROM recipient WHERE seq = ?",
+                         " THEN next_attempt END), max(state = " SQL_SENDING ") FROM recipient WHERE seq = ?",
                          VALUES(v_int((int64_t)row->seq)));
 
         if (!rows || db_next(db, rows, cause) < 0)
@@ -63,7 +64,21 @@ static int summary(struct database *db, const struct message_row *row, enum queu
         *state = least >= 0 && least < QUEUE_STATES ? (enum queue_state)least : QUEUE_FAILED;
         bool waits = sqlite3_column_type(rows, 1) != SQLITE_NULL && !row->claimed;
         *due = waits ? v_int(sqlite3_column_int64(rows, 1)) : v_null();
+        *sending = sqlite3_column_int(rows, 2) != 0;
         return 0;
+}
+
+/* Of a message that nobody has any more: those that were not settled, or as untouched, are again what they
+ * were before the claim. */
+static int give_back(struct database *db, const struct message_row *row, enum queue_state *state,
+                     struct value *due, struct cause *cause)
+{
+        bool sending;
+
+        if (db_run(db, cause, "UPDATE recipient SET state = was WHERE seq = ? AND state = " SQL_SENDING,
+                   VALUES(v_int((int64_t)row->seq))) < 0)
+                return -1;
+        return summary(db, row, state, due, &sending, cause);
 }
 
 /* THE place where a message's state comes from: the least of its recipients' (the order of enum queue_state
@@ -73,8 +88,10 @@ int queue_row_follow(struct database *db, struct message_row *row, int64_t finis
 {
         enum queue_state state;
         struct value due;
+        bool sending;
 
-        if (summary(db, row, &state, &due, cause) < 0)
+        if (summary(db, row, &state, &due, &sending, cause) < 0 ||
+            (sending && !row->claimed && give_back(db, row, &state, &due, cause) < 0))
                 return -1;
         bool sent = state == QUEUE_SENT;
         if (db_run(db, cause,
