@@ -313,7 +313,7 @@ static void flushed(void *ctx, size_t count, const struct cause *cause)
                                             counts.messages[QUEUE_DEFERRED] +
                                             counts.messages[QUEUE_AMBIGUOUS];
                         if (!sender_waits_for_place(account->sender)) /* it would lose its turn */
-                                sender_start_over(account->sender);
+                                sender_start_over(account->sender, 0);
                         bool waits = waiting_all_the_same(account, &waiting);
                         json_put(reply, "messages", json_integer((json_int_t)messages));
                         json_put(reply, "waitingFor", waits ? waiting_json(&waiting) : json_null());

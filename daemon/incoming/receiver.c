@@ -72,27 +72,33 @@ static const struct runner_class runner_class = { .due = on_time,
 
 /* ---- from outside ---- */
 
+static int64_t within(uint32_t spread_ms)
+{
+        return spread_ms ? (int64_t)(random_number() % spread_ms) : 0;
+}
+
 struct receiver *receiver_new(struct account *account, uint32_t spread_ms)
 {
         struct receiver *receiver = new_object(struct receiver);
 
         runner_init(&receiver->runner, &runner_class, account);
         if (account_enabled(account))
-                timer_set(receiver->runner.timer, spread_ms ? (int64_t)(random_number() % spread_ms) : 0);
+                timer_set(receiver->runner.timer, within(spread_ms));
         return receiver;
 }
 
 /* Values, a secret or a decision are others. The session is dropped without a good-bye: what a fetching has
  * stored whole is recorded all the same (fetching_free), what it has not told the server is found as untold
  * at the next poll. */
-void receiver_start_over(struct receiver *receiver)
+void receiver_start_over(struct receiver *receiver, uint32_t spread_ms)
 {
         receiver_drop_session(receiver);
         receiver_forget_folders(receiver);
         receiver_forget_waits(receiver);
         receiver->runner.failures = 0;
         timer_stop(receiver->runner.timer);
-        receiver_wait(receiver, 0);
+        if (runner_may_run(&receiver->runner))
+                timer_set(receiver->runner.timer, within(spread_ms));
 }
 
 int64_t receiver_rests_ms(const struct receiver *receiver)
@@ -117,7 +123,7 @@ void receiver_tested(struct receiver *receiver, const struct cause *why)
                 return;
         account_was_checked(receiver->runner.account);
         if (thought_ill != (why->code != CAUSE_NONE))
-                receiver_start_over(receiver);
+                receiver_start_over(receiver, 0);
 }
 
 /* At once, in the middle of a message too: bytes of a server that is no longer trusted are not stored. A

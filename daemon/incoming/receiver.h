@@ -11,8 +11,8 @@
 
 /* `spread_ms`: it connects within that time; 0: at once. */
 struct receiver *receiver_new(struct account *account, uint32_t spread_ms) must_use;
-/* Properties, secret or trust changed: the session ends, the next begins at once. */
-void receiver_start_over(struct receiver *receiver);
+/* Properties, secret or trust changed: the session ends, the next begins within `spread_ms`. */
+void receiver_start_over(struct receiver *receiver, uint32_t spread_ms);
 void receiver_check_trust(struct receiver *receiver);
 /* Milliseconds until it looks again by itself; -1: it is at work, or waits for the server to tell of mail. */
 int64_t receiver_rests_ms(const struct receiver *receiver);

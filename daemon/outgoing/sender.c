@@ -120,7 +120,7 @@ void sender_tested(struct sender *sender, const struct cause *why, const char *c
         }
         sender_reaches(sender);
         if (was_ill)
-                sender_start_over(sender);
+                sender_start_over(sender, 0);
         sender_checked(sender);
 }
 
@@ -239,6 +239,14 @@ static const struct runner_class runner_class = { .due = on_time,
                                                   .token_came = token_came,
                                                   .failed = cannot_sign_in };
 
+static void plan_first_check(struct sender *sender, uint32_t spread_ms)
+{
+        if (spread_ms)
+                sender_check_soon(sender);
+        else
+                sender_plan_check(sender);
+}
+
 /* Nothing is known of the server. */
 static void forget_pace(struct sender *sender)
 {
@@ -256,10 +264,7 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
         sender->pool_end = &sender->pool;
         forget_pace(sender);
         sender->check = timer_new(sender_check_due, sender);
-        if (spread_ms)
-                sender_check_soon(sender);
-        else
-                sender_plan_check(sender);
+        plan_first_check(sender, spread_ms);
         /* at a start thousands of accounts do not begin in one instant */
         sender_arm(sender, rate > 0 ? (int64_t)(random_number() %
                                                 (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000))
@@ -307,7 +312,7 @@ void sender_due_now(struct sender *sender)
 
 /* Values, a secret or a decision are others: nothing learnt of the server holds, and no pause. A generation
  * was counted up before, so that sessions by the old values take no more mail. */
-void sender_start_over(struct sender *sender)
+void sender_start_over(struct sender *sender, uint32_t spread_ms)
 {
         sender->not_before = 0;
         sender->runner.failures = 0;
@@ -315,7 +320,7 @@ void sender_start_over(struct sender *sender)
         sender->ways_since = 0;
         sender->checking = false;
         sender_retire_all(sender);
-        sender_plan_check(sender);
+        plan_first_check(sender, spread_ms);
         if (account_enabled(sender->runner.account))
                 sender_due_now(sender); /* its mail waits for what has been corrected just now */
         else

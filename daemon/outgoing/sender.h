@@ -20,8 +20,8 @@ void sender_expect(struct sender *sender);
 /* As sender_kick for a person who wants it tried: a pause after a failure is over. */
 void sender_try_now(struct sender *sender);
 /* The account's properties, secret or trust changed: old sessions end after what is in flight; waiting is
- * over. */
-void sender_start_over(struct sender *sender);
+ * over. `spread_ms`: as above, for the check. */
+void sender_start_over(struct sender *sender, uint32_t spread_ms);
 /* Trust is another: sessions that rest on what has gone end at once, and the account is checked anew. */
 void sender_check_trust(struct sender *sender);
 

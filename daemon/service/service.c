@@ -50,7 +50,7 @@ static struct {
         struct timer *minute, *ending_timer;
         int64_t swept; /* wall time of the last sweep */
         bool ending, started;
-        size_t came;               /* accounts, one soon after the other; */
+        size_t came;               /* accounts, or began anew, one soon after the other; */
         int64_t last_came;         /* loop_now() */
         struct accounts_walk idle; /* at the end: those up to this one have ended */
         int64_t end_by;            /* loop_now() */
@@ -66,7 +66,7 @@ bool service_ending(void)
 /* ---- accounts come and go ---- */
 
 /* Milliseconds over which first connections are spread: thousands do not begin in one instant, whether they
- * are found at the start or come one behind the other (an apply). */
+ * are found at the start, or come or begin anew one behind the other (an apply). */
 static uint32_t first_spread_ms(void)
 {
         if (loop_now() - station.last_came >= TOGETHER_MS)
@@ -95,16 +95,21 @@ static void account_added(struct account *account)
         }
 }
 
+static void begin_anew(struct account *account)
+{
+        account_start_over(account);
+        if (account->sender)
+                sender_start_over(account->sender, first_spread_ms());
+        if (account->receiver)
+                receiver_start_over(account->receiver, first_spread_ms());
+}
+
 /* What was found out before counts no more: status, grace, tokens and sessions begin anew. */
 static void account_changed(struct account *account)
 {
         server_users_changed();
-        account_start_over(account);
         fault_grace_forget(account->name);
-        if (account->sender)
-                sender_start_over(account->sender);
-        if (account->receiver)
-                receiver_start_over(account->receiver);
+        begin_anew(account);
         if (account->receiver)
                 retention_look(account, true);
         token_forget(account->name);
@@ -141,11 +146,7 @@ static void recheck_trust_of(struct account *account)
                                                       code == CAUSE_TRUST_STORE || code == CAUSE_SECRET));
 
         if (waits) {
-                account_start_over(account);
-                if (account->sender)
-                        sender_start_over(account->sender);
-                if (account->receiver)
-                        receiver_start_over(account->receiver);
+                begin_anew(account);
                 return;
         }
         if (account->sender)

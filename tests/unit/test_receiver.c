@@ -437,7 +437,7 @@ START_TEST(a_server_that_does_not_idle_is_polled)
         ck_assert_uint_eq(net.opened, 1); /* it is kept between looks */
         ck_assert_uint_eq(box.idles, 0);
         set_number_property(PROP_POLL_RATE, 3600);
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(10);
         ck_assert_uint_eq(net.open, 0); /* so long it is not */
 }
@@ -544,7 +544,7 @@ START_TEST(a_session_whose_trust_has_gone_ends)
         ck_assert_uint_le(box.sessions, 32);
         net.fails = CAUSE_NONE;
         account_start_over(account);
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         check_status(ACCOUNT_OK);
 }
@@ -645,7 +645,7 @@ START_TEST(an_endpoint_that_is_down_is_asked_again)
         ck_assert_uint_eq(net.opened, 0);
         pass(6);
         ck_assert_uint_eq(questions, 2);
-        receiver_start_over(receiver); /* nobody waits for that answer any more */
+        receiver_start_over(receiver, 0); /* nobody waits for that answer any more */
         pass(1);
         answer_token("one", 3600, CAUSE_NONE);
         pass(1);
@@ -661,7 +661,7 @@ START_TEST(folders_are_looked_at_in_turn)
         pass(1);
         set_text_property(PROP_FOLDER, "INBOX,Sent,Other");
         box.refused_folder = "Sent";
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         check_status(ACCOUNT_OK);
         json_t *warnings = json_array();
@@ -676,7 +676,7 @@ START_TEST(folders_are_looked_at_in_turn)
         json_decref(warnings);
         box.refused_folder = "INBOX";
         set_text_property(PROP_FOLDER, "INBOX");
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         ck_assert_int_eq(account->cause->code, CAUSE_MAILBOX);
 }
@@ -690,7 +690,7 @@ START_TEST(folders_that_fit_a_pattern_are_asked_for)
         begin("imap");
         pass(1);
         set_text_property(PROP_FOLDER, "*");
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         check_status(ACCOUNT_OK);
         box.refused_folder = "Top/One"; /* one of two that can be opened */
@@ -700,7 +700,7 @@ START_TEST(folders_that_fit_a_pattern_are_asked_for)
         ck_assert_uint_eq(json_array_size(warnings), 1);
         json_decref(warnings);
         box.folders = NULL; /* and none fits any more */
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         ck_assert_int_eq(account->cause->code, CAUSE_MAILBOX);
 }
@@ -722,7 +722,7 @@ START_TEST(a_poll_is_answered_when_the_look_is_over)
         settle();
         ck_assert_uint_eq(answer.times, 3);
         net.fails = CAUSE_RESOLVE;
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         receiver_poll(receiver, poll_answered, &answer);
         settle();
@@ -841,7 +841,7 @@ START_TEST(a_note_stands_for_what_is_too_large)
         pass(3600);
         ck_assert_uint_eq(box.bodies, 0);
         set_number_property(PROP_MAX_MESSAGE_SIZE, 1000);
-        receiver_start_over(receiver);
+        receiver_start_over(receiver, 0);
         pass(1);
         ck_assert_uint_eq(box.bodies, 2);
         check_status(ACCOUNT_OK);

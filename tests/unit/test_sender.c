@@ -330,7 +330,7 @@ END_TEST
 START_TEST(mail_waits_for_the_period_of_poll_rate)
 {
         set_number_property(PROP_POLL_RATE, 600);
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         settle();
         pass(1);
         submit(1);
@@ -380,7 +380,7 @@ START_TEST(what_waits_for_trust_does_not_age)
         check_queue(QUEUE_QUEUED, 1);
         net.fails = CAUSE_NONE;
         account_start_over(account);
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         settle();
         pass(1);
         check_queue(QUEUE_SENT, 1);
@@ -630,13 +630,13 @@ START_TEST(changed_properties_are_for_new_sessions)
         ck_assert_uint_eq(net.opened, 1);
         account->generation++;
         net.silent = false;
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         settle();
         pass(1);
         ck_assert_uint_eq(net.opened, 2); /* the first had not come about */
         check_queue(QUEUE_SENT, 1);
         account->generation++;
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         settle();
         submit(1);
         pass(1);
@@ -678,7 +678,7 @@ END_TEST
 START_TEST(an_idle_account_is_checked)
 {
         set_number_property(PROP_CHECK_RATE, 3600);
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         settle();
         pass(3);
         ck_assert_uint_eq(net.opened, 1);

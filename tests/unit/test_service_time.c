@@ -23,7 +23,7 @@ static void start_over(struct account *of)
         started_over++;
         account_start_over(of);
         if (of->sender)
-                sender_start_over(of->sender);
+                sender_start_over(of->sender, 0);
 }
 
 static unsigned told;
@@ -142,7 +142,7 @@ END_TEST
 START_TEST(it_waits_for_the_period)
 {
         set_number_property(PROP_POLL_RATE, 600);
-        sender_start_over(sender);
+        sender_start_over(sender, 0);
         pass(2);
         submit(1);
         check_waiting(WAITING_FOR_POLL_RATE, 590, 600, 1);
