@@ -165,38 +165,37 @@ static bool is_watched(const struct tool *tool)
         return !tool->quiet && !tool->json && isatty(STDERR_FILENO);
 }
 
-/* The line that is shown becomes this one. */
-printf_like(1, 0) static void put_line(const char *format, va_list args)
+/* The line that is shown becomes this one; `end`: it stays, and what follows is below it. */
+printf_like(3, 0) static void put_line(const struct tool *tool, bool end, const char *format, va_list args)
 {
         char text[512];
+
+        if (!is_watched(tool))
+                return;
         (void)vsnprintf(text, sizeof(text), format, args);
         scoped(scoped_free) char *safe = printable_text(text);
-        fprintf(stderr, "\r\033[K%s", safe);
+        fprintf(stderr, end ? "\r\033[K%s\n" : "\r\033[K%s", safe);
+        fflush(stderr);
+        term.progress = !end;
 }
 
 /* One line that the next replaces; on standard error, so that a file or pipe gets the result alone. */
 void term_progress(const struct tool *tool, const char *format, ...)
 {
-        if (!is_watched(tool))
-                return;
         va_list args;
+
         va_start(args, format);
-        put_line(format, args);
+        put_line(tool, false, format, args);
         va_end(args);
-        fflush(stderr);
-        term.progress = true;
 }
 
 void term_note(const struct tool *tool, const char *format, ...)
 {
-        if (!is_watched(tool))
-                return;
         va_list args;
+
         va_start(args, format);
-        put_line(format, args);
+        put_line(tool, true, format, args);
         va_end(args);
-        fputc('\n', stderr);
-        term.progress = false;
 }
 
 void term_progress_end(void)

@@ -176,6 +176,8 @@ static void saved(void *ctx, const struct cause *cause)
 
 static void write_memory(void)
 {
+        if (certificate_memory.saving || !certificate_memory.path)
+                return;
         json_t *root = json_object(), *list = json_array();
         for (size_t i = 0; i < CERTIFICATE_BUCKETS; i++)
                 for (const struct seen_certificate *seen = certificate_memory.buckets[i]; seen;
@@ -197,14 +199,13 @@ static void write_memory(void)
 static void certificates_save(void)
 {
         certificate_memory.changed = true;
-        if (!certificate_memory.saving && certificate_memory.path && !timer_is_set(certificate_memory.rest))
+        if (!certificate_memory.rest || !timer_is_set(certificate_memory.rest))
                 write_memory();
 }
 
 void certificates_flush(void)
 {
-        if ((certificate_memory.changed || certificate_memory.seen) && !certificate_memory.saving &&
-            certificate_memory.path)
+        if (certificate_memory.changed || certificate_memory.seen)
                 write_memory();
 }
 

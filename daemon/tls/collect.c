@@ -83,40 +83,42 @@ static bool has_problem(const struct tls_evidence *evidence, enum tls_problem pr
         return false;
 }
 
-/* The words hold names of the certificate, which are the peer's text: made printable, and cut. When full,
- * the last one stands for all that follow, as PROBLEM_OTHER. */
+/* The words hold names of the certificate, which are the peer's text: made printable, and cut. */
+printf_like(3, 0) static void put_words(char *to, size_t size, const char *format, va_list args)
+{
+        char *words = NULL;
+
+        if (vasprintf(&words, format, args) < 0)
+                abort();
+        printable_copy(to, size, words, strlen(words));
+        free(words);
+}
+
+/* When full, the last one stands for all that follow, as PROBLEM_OTHER. */
 void tls_evidence_add(struct tls_evidence *evidence, enum tls_problem problem, int depth, int code,
                       const char *format, ...)
 {
         bool full = evidence->error_count == count_of(evidence->errors);
         struct tls_error *error =
                 &evidence->errors[full ? evidence->error_count - 1 : evidence->error_count++];
-        char *words = NULL;
         va_list args;
 
-        va_start(args, format);
-        if (vasprintf(&words, format, args) < 0)
-                abort();
-        va_end(args);
         *error =
                 (struct tls_error){ .problem = full ? PROBLEM_OTHER : problem, .depth = depth, .code = code };
-        printable_copy(error->text, sizeof error->text, words, strlen(words));
-        free(words);
+        va_start(args, format);
+        put_words(error->text, sizeof error->text, format, args);
+        va_end(args);
         tls_evidence_remedy(evidence, "%s", tls_problem_remedy(error->problem));
 }
 
 void tls_evidence_remedy(struct tls_evidence *evidence, const char *format, ...)
 {
         struct tls_error *error = &evidence->errors[evidence->error_count - 1];
-        char *words = NULL;
         va_list args;
 
         va_start(args, format);
-        if (vasprintf(&words, format, args) < 0)
-                abort();
+        put_words(error->remedy, sizeof error->remedy, format, args);
         va_end(args);
-        printable_copy(error->remedy, sizeof error->remedy, words, strlen(words));
-        free(words);
 }
 
 /* ---- words ------------------------------------------------------------------------------- */
