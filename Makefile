@@ -390,7 +390,7 @@ deps-cockpit: deps
 # ---- benchmarks: ratios against others on the same sink; needs root, COUNT messages, median of ROUNDS ------
 COUNT ?= 2000
 ROUNDS ?= 3
-BENCH_HELPERS := fast_sink fast_writer slow_wire spawn_each
+BENCH_HELPERS := fast_sink fast_source fast_writer slow_wire spawn_each
 $(BENCH_HELPERS:%=$(BUILD)/bench/%): $(BUILD)/bench/%: tests/bench/%.c $(built_with)
 	@mkdir -p $(@D)
 	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)
@@ -402,7 +402,7 @@ bench-peers:
 	cd $(PEERS) && apt-get download nullmailer dma opensmtpd && for p in *.deb; do dpkg -x $$p $${p%%_*}; done
 # Beside mbsync, fetchmail, getmail6 and mpop, where they are installed; idle: ACCOUNTS of one daemon.
 .PHONY: bench-incoming bench-idle
-bench-incoming bench-idle: bench-%: all
+bench-incoming bench-idle: bench-%: all $(BENCH_HELPERS:%=$(BUILD)/bench/%)
 	@EMAILSEC_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/$*.py
 # One figure of each kind in some 20 seconds; the lines are kept in build/bench.txt.
 .PHONY: bench-small

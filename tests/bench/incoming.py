@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""First fetch of a mailbox over TLS, beside mbsync, fetchmail, getmail6 and mpop, from one private Dovecot in one run:
-messages a second, CPU a message and the ratio to ours, on a RAM disk and on a real one; then a look that finds nothing
-new. Then large messages: 100 of 1 MiB, and one of HUGE MiB (1,024) with the daemon's peak of memory above that at
-rest; and what a look with nothing new costs on a connection that is kept. A reader that throws everything away is the
-limit. COUNT, SIZE and RUNS in the environment, and ROWS ("small large huge", which of these) and LARGE_DISK ("RAM disk",
-for the large ones); peers that are not installed are left out (apt-get install isync
-fetchmail getmail6 mpop)."""
+"""First fetch of a mailbox over TLS, beside mbsync, fetchmail, getmail6 and mpop, from one server in one run: messages a
+second, CPU a message and the ratio to ours, on a RAM disk and on a real one; then a look that finds nothing new. Then large
+messages: LARGE (100) of 1 MiB, and one of HUGE MiB (1,024) with the daemon's peak of memory above that at rest; and what a
+look with nothing new costs on a connection that is kept. A reader that throws everything away is the limit. The servers are
+a private Dovecot, which is what takes most of the time where both share two processors, and fast_source.c, which costs next
+to nothing and keeps nothing on a disk. In the environment: COUNT, SIZE and RUNS; SERVERS ("dovecot fast"), ROWS ("small
+large huge"), DISKS ("RAM real") and PEERS_OF ("mbsync mpop", else all), which of these; LARGE_DISK ("RAM disk") for the large ones. Peers
+that are not installed are left out (apt-get install isync fetchmail getmail6 mpop)."""
 
 import atexit
 import os
@@ -27,15 +28,21 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import channels     # noqa: E402
 import dovecot as dovecot_module     # noqa: E402
 import letters      # noqa: E402
+import load         # noqa: E402
+import plain_client     # noqa: E402
 import pki          # noqa: E402
 import station as station_module     # noqa: E402
 import users        # noqa: E402
 
 HUGE = int(os.environ.get("HUGE", "1024"))
+LARGE = int(os.environ.get("LARGE", "100"))
 RUNS = int(os.environ.get("RUNS", "1"))
 ROWS = os.environ.get("ROWS", "small large huge").split()
+SERVERS = os.environ.get("SERVERS", "dovecot fast").split()
 LARGE_DISK = os.environ.get("LARGE_DISK", "real disk")
 DISKS = {"RAM disk": "/dev/shm", "real disk": "/var/tmp"}
+SMALL_DISKS = [f"{word} disk" for word in os.environ.get("DISKS", "RAM real").split()]
+CHOSEN = os.environ.get("PEERS_OF", "").split()
 TICK = os.sysconf("SC_CLK_TCK")
 BOX = "bench"
 MIB = 1024 * 1024
@@ -80,6 +87,38 @@ def fill(server):
     client = server.imap(BOX)       # Dovecot has its index before anyone is measured
     client.fetch(f"1:{Load.count}", "(UID FLAGS RFC822.SIZE)")
     client.logout()
+
+
+class FastSource(plain_client.Mailboxes):
+    """The server of fast_source.c, which has all messages from its start."""
+
+    def __init__(self, folder, certificates):
+        chain = os.path.join(folder, "source.pem")
+        certificates.leaf("system").write(chain)
+        self.process = subprocess.Popen(
+            [load.helper("fast_source"), chain, self.host(), str(Load.count), str(Load.size)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.ports = dict(zip(("imap", "pop3"), map(int, self.process.stdout.readline().split())))
+
+    @staticmethod
+    def host():
+        return pki.ADDRESSES["system"]
+
+    def port(self, transport, _security):
+        return self.ports[transport]
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(name, folder, certificates):
+    """A server with the mailbox full."""
+    if name == "fast":
+        return FastSource(folder, certificates)
+    server = dovecot_module.Dovecot(folder, certificates, kinds=["system"])
+    fill(server)
+    return server
 
 
 # ---- the peers: each writes its configuration into `folder` and names the command and where the mail goes
@@ -267,13 +306,13 @@ def looks_kept(station, port):
     return seconds * 50, (cpu_of(station.process.pid) - before) * 50, (moved() - bytes_before) / 20
 
 
-def run_ours(transport, disk, server, certificates, notes):
+def run_ours(transport, disk, server, certificates, notes, policy="markAsUnread"):
     folder = folder_on(disk)
     programs = {name: station_module.program(name, folder) for name in ("emailsecd", "emailsecctl")}
     station = station_module.Station(folder, programs, certificates.system.pem, {"Service.LogLevel": "notice"})
     try:
         station.start()
-        station.add("incoming", "a", enabled=False, deliveryPolicy="markAsUnread", push=False,
+        station.add("incoming", "a", enabled=False, deliveryPolicy=policy, push=False,
                     maxMessageSize=2 * Load.count * Load.size, **{
             key: value for key, value in channels.properties(
                 transport, "ssl", server.host(), server.port(transport, "ssl"), BOX).items()})
@@ -314,13 +353,15 @@ def middle(runs, index):
 
 
 def compare(transport, disk, server, certificates, trust, peers=True):
-    print(f"\n{transport}s, {Load.count} messages of {Load.size} bytes, {disk}")
+    print(f"\n{transport}s, {Load.count} messages of {Load.size} bytes, {type(server).__name__}, {disk}")
     print(f"  {'':14} {'messages/s':>10} {'CPU ms each':>12} {'ours is':>9}   {'nothing new: ms':>15} {'CPU ms':>7}")
     notes = {}
     rows = {"emailsecd": lambda: run_ours(transport, disk, server, certificates, notes),
             "thrown away": lambda: throw_away(server, transport)}
+    if transport == "imap" and Load.count > 1:
+        rows["and marks read"] = lambda: run_ours(transport, disk, server, certificates, {}, "markAsRead")
     for name, make in PEERS[transport].items() if peers else ():
-        if shutil.which(name.split()[0]):
+        if shutil.which(name.split()[0]) and (not CHOSEN or name.split()[0] in CHOSEN):
             rows[name] = lambda make=make: run_peer(make, disk, server, trust)
     ours = None
     for name, run in rows.items():
@@ -338,11 +379,10 @@ def compare(transport, disk, server, certificates, trust, peers=True):
         print(f"  {'':14} {note}", flush=True)
 
 
-def measure(folder, disks, certificates, trust, peers):
+def measure(folder, name, disks, certificates, trust, peers):
     os.mkdir(folder, 0o755)
-    server = dovecot_module.Dovecot(folder, certificates, kinds=["system"])
+    server = serve(name, folder, certificates)
     try:
-        fill(server)
         for transport in ("imap", "pop3"):
             for disk in disks:
                 compare(transport, disk, server, certificates, trust, peers)
@@ -364,11 +404,12 @@ def main():
         out.write(certificates.system.pem)
     os.chmod(trust, 0o644)
     try:
-        rows = {"small": (Load.count, Load.size, DISKS, True), "large": (100, MIB, [LARGE_DISK], True),
+        rows = {"small": (Load.count, Load.size, SMALL_DISKS, True), "large": (LARGE, MIB, [LARGE_DISK], True),
                 "huge": (1, HUGE * MIB, [LARGE_DISK], False)}
         for count, size, disks, peers in (rows[row] for row in ROWS):
             Load.count, Load.size = count, size
-            measure(os.path.join(base, str(size)), disks, certificates, trust, peers)
+            for server in SERVERS:
+                measure(os.path.join(base, f"{server}-{size}"), server, disks, certificates, trust, peers)
     finally:
         users.remove(base)
 
