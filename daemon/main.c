@@ -352,8 +352,9 @@ static int serve(void)
         netmon_close();
         manager_close();
         listener_stop();
-        smtpd_listener_close();
+        smtpd_listener_stop();
         service_close();
+        smtpd_listener_close();
         listener_close();
         loop_close();
         journal_tell_repeats(true);

@@ -121,7 +121,7 @@ static void want_input(struct smtpd_client *v, bool said)
 {
         buf_release(&v->in);
         if (v->winding && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from) {
-                smtpd_client_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
+                smtpd_client_wound_down(v);
                 return;
         }
         if (v->spool && esmtp_in_body(v->esmtp)) {
@@ -206,11 +206,15 @@ static void go_on(struct smtpd_client *v)
                          v->waiting || v->flushing || connection_unsent(v->connection) > UNTAKEN);
 }
 
-/* What was waited for is there, and esmtp_answer() has been called. */
+/* What was waited for is there, and esmtp_answer() has been called. At the end what a command works with has
+ * been closed. */
 void smtpd_client_resume(struct smtpd_client *v)
 {
         v->waiting = false;
-        go_on(v);
+        if (v->stopped)
+                smtpd_client_wound_down(v);
+        else
+                go_on(v);
 }
 
 /* ---- the connection ---- */

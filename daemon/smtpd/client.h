@@ -17,4 +17,6 @@ void smtpd_client_new(int fd, const struct sockaddr_storage *peer, bool tls);
 void smtpd_clients_wind_down(void (*over)(void));
 /* Who may has changed: each is told 421 when it brings no message, and comes again. */
 void smtpd_clients_renew(void);
+/* All others are told 421 as well, but for those whose message the store has: its answer is passed on. */
+void smtpd_clients_stop(void);
 void smtpd_clients_close(void);

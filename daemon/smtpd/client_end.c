@@ -6,7 +6,10 @@
 
 #include <unistd.h>
 
-enum { LEAVE_MS = 2000 }; /* the last words are waited for so long */
+enum {
+        LEAVE_MS = 2000, /* the last words are waited for so long */
+        READS_AWAY = 64, /* of one client at the end: who goes on sending is not read for ever */
+};
 
 static struct smtpd_client *clients;
 static void (*all_over)(void); /* they are winding down */
@@ -120,6 +123,11 @@ void smtpd_client_farewell(struct smtpd_client *v, int code, const char *enhance
         smtpd_client_leave(v);
 }
 
+void smtpd_client_wound_down(struct smtpd_client *v)
+{
+        smtpd_client_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
+}
+
 void smtpd_client_refuse(struct smtpd_client *v, enum submission_refusal why,
                          const struct esmtp_answer *answer)
 {
@@ -136,7 +144,7 @@ void smtpd_clients_renew(void)
                 next = v->next;
                 v->winding = true;
                 if (!v->waiting && !esmtp_in_body(v->esmtp) && !esmtp_envelope(v->esmtp)->from)
-                        smtpd_client_farewell(v, 421, "4.3.2", "the service is ending, or begins anew");
+                        smtpd_client_wound_down(v);
         }
 }
 
@@ -148,9 +156,34 @@ void smtpd_clients_wind_down(void (*over)(void))
         look_whether_over();
 }
 
-void smtpd_clients_close(void)
+/* One whose message the store has hears from the store whether it was taken: told nothing, it would hand it
+ * in once more. */
+void smtpd_clients_stop(void)
 {
         all_over = NULL;
-        while (clients)
+        for (struct smtpd_client *v = clients, *next; v; v = next) {
+                next = v->next;
+                v->stopped = true;
+                if (!v->submitting)
+                        smtpd_client_wound_down(v);
+        }
+}
+
+/* A socket that is closed with bytes unread takes the last words from its peer. */
+static void read_away(const struct smtpd_client *v)
+{
+        char bytes[4096];
+
+        for (int i = 0; i < READS_AWAY; i++)
+                if (recv(connection_fd(v->connection), bytes, sizeof bytes, MSG_DONTWAIT) <= 0)
+                        return;
+}
+
+void smtpd_clients_close(void)
+{
+        smtpd_clients_stop();
+        while (clients) {
+                read_away(clients);
                 smtpd_client_end(clients);
+        }
 }

@@ -31,6 +31,7 @@ struct smtpd_client {
         bool in_handshake;
         bool ungreeted; /* TLS comes first */
         bool leaving, winding, gone;
+        bool stopped;   /* the daemon has ended: what the store still says is passed on, and nothing more */
         bool ended_for; /* its offence was told */
         int64_t began;  /* loop_now() */
 
@@ -66,6 +67,8 @@ void smtpd_client_said_all(struct smtpd_client *client);
 void smtpd_client_end(struct smtpd_client *client);
 /* Says so and ends the session. */
 void smtpd_client_farewell(struct smtpd_client *client, int code, const char *enhanced, const char *text);
+/* As much, because the service ends or begins anew. */
+void smtpd_client_wound_down(struct smtpd_client *client);
 void smtpd_client_refuse(struct smtpd_client *client, enum submission_refusal why,
                          const struct esmtp_answer *answer);
 

@@ -226,6 +226,11 @@ void smtpd_listener_wind_down(int64_t ms, void (*over)(void))
         smtpd_clients_wind_down(all_have_left);
 }
 
+void smtpd_listener_stop(void)
+{
+        smtpd_clients_stop();
+}
+
 /* Also after an open that found no sockets: each step bears with what was not made. */
 void smtpd_listener_close(void)
 {

@@ -18,6 +18,9 @@ void smtpd_listener_open(const struct settings *settings);
 void smtpd_listener_reload(const struct settings *settings);
 /* Nobody more is let in; those within a message may finish it within `ms`. Then `over`, on the loop; once. */
 void smtpd_listener_wind_down(int64_t ms, void (*over)(void));
+/* Before what a message goes through is closed: the clients end, but for those whose message the store has.
+ * They hear from it what became of that. */
+void smtpd_listener_stop(void);
 void smtpd_listener_close(void);
 /* The daemon does not start: who waits at its sockets is told (421), and does not have it started again and
  * again. */

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import smtplib
 import socket
 import subprocess
@@ -13,7 +14,8 @@ import station as station_module
 import users
 from as_user import run_as
 from doors import Doors, Talk
-from waiting import until
+from test_watchdog import hanging  # noqa: F401
+from waiting import FLAVOUR, until
 
 MESSAGE = "From: plant@example.test\r\nTo: box@example.test\r\nSubject: hello\r\n\r\nbody\r\n"
 
@@ -200,6 +202,38 @@ def test_the_end_waits_for_a_message(open_doors):
     station.process = None
     station.start()
     assert len(station.json("queue", "list")) == 1
+
+
+@pytest.mark.skipif(FLAVOUR != "plain", reason="a library is preloaded, which sanitizers do not like")
+def test_the_end_on_a_slow_disk(new_station, sink, hanging):  # noqa: F811
+    """Whose message the store has is told what became of it, also when that takes longer than the time of the end: who
+    hears nothing hands it in once more. Whoever is in the midst of one is told as well."""
+    station = new_station()
+    doors = Doors(station)
+    folder = users.private_folder(station.folder, "hang")
+    station.extra_environment = {"LD_PRELOAD": hanging, "HANG": folder}
+    station.start()
+    outgoing(station, sink)
+    station.ctl("account", "disable", "a")
+    disk = os.path.join(folder, "disk")
+    with doors.talk() as talk, doors.talk() as other:
+        for one in talk, other:
+            assert one.envelope() == [250] * 3 and one.code("DATA") == 354
+        open(disk, "w").close()
+        talk.send("Subject: x\r\n\r\nx\r\n.\r\nRSET\r\n")
+        other.send("Subject: y\r\n")
+        until(lambda: os.path.exists(disk + ".hangs"), 10)
+        os.kill(station.process.pid, signal.SIGTERM)
+        until(lambda: not os.path.exists(station.socket), 20)       # by now the store is being closed
+        talk.send("NOOP\r\n")                                     # unread at the end: this takes no answer from it
+        os.unlink(disk)
+        code, text = talk.reply()
+        assert code == 250 and talk.reply()[0] == 421 and talk.ended()
+        assert other.reply()[0] == 421 and other.ended()
+    assert station.process.wait(60) == 0
+    station.process = None
+    station.start()
+    assert [message["id"] for message in station.json("queue", "list")] == [re.search(r"queued as (\S+)", text)[1]]
 
 
 def test_a_daemon_that_does_not_start_says_so(open_doors):
