@@ -241,12 +241,40 @@ static bool broke_off(void)
                ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
 }
 
+/* An alert that the server sent; whatever else is in the queue was found out here. */
+static bool said_by_server(unsigned long code)
+{
+        return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET &&
+               ERR_GET_REASON(code) != SSL_R_SSLV3_ALERT_BAD_RECORD_MAC;
+}
+
+/* The handshake was right, so nothing of the settings is wrong: what follows may be damaged on its way, once.
+ */
+static void broken_within(struct cause *cause)
+{
+        unsigned long code = ERR_peek_error();
+        const char *words = ERR_reason_error_string(code);
+
+        if (ERR_GET_REASON(code) == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC)
+                words = "damaged bytes were received";
+        else if (ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_BAD_RECORD_MAC)
+                words = "the server received damaged bytes";
+        cause_set(cause, CAUSE_PROTOCOL, "TLS broke in the middle of the session: %s",
+                  words ? words : "for a reason that OpenSSL does not name");
+        cause_remedy(cause, "check the network on the way, where somebody may be meddling, and the server");
+        ERR_clear_error();
+}
+
 /* After the handshake. A connection that ends without close_notify is cut off, never an orderly end: what
  * came last may be half a message (RFC 8446, 6.1). */
 void channel_failed(const SSL *ssl, int error, int number, struct cause *cause)
 {
         if (connection_broke(error, number, "the connection was cut off (no close_notify)", cause))
                 return;
+        if (!said_by_server(ERR_peek_error())) {
+                broken_within(cause);
+                return;
+        }
         if (!broke_off()) {
                 queue_to_cause(ssl, 12, cause);
                 return;
