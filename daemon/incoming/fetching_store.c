@@ -396,8 +396,7 @@ static int store_note(struct fetching *fetching, struct mailbox_entry *entry, co
                                             .entry = entry,
                                             .most = fetching_most(fetching),
                                             .head = head,
-                                            .head_len = len,
-                                            .now = loop_wall() };
+                                            .head_len = len };
         scoped(scoped_free) char *text = oversize_notice_text(&message);
 
         entry->left = true;

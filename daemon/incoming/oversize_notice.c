@@ -10,24 +10,25 @@ static const char *or_else(const char *text, const char *other)
         return text && text[0] ? text : other;
 }
 
-/* The header says nothing of UID and limit: it is the same when the message is met again (delivery_write.c).
- */
+/* The header says nothing of UID, limit and time: it is the same when the message is met again, by which the
+ * note is known (delivery_write.c). So a message without Date has a note without. */
 static char *header_of(const struct oversize_message *message, const struct header_summary *summary)
 {
-        char size[32], now[48];
+        char size[32];
+        bool dated = summary->date && summary->date[0];
 
         size_text(message->entry->size, size);
-        time_rfc5322(message->now, now);
         return text_of("From: %s\r\n"
                        "Subject: Left at the server (%s): %s\r\n"
-                       "Date: %s\r\n"
+                       "%s%s%s"
                        "Auto-Submitted: auto-generated\r\n"
                        "X-EmailSec-Left: %llu\r\n"
                        "MIME-Version: 1.0\r\n"
                        "Content-Type: text/plain; charset=utf-8\r\n"
                        "Content-Transfer-Encoding: 8bit\r\n",
                        or_else(summary->from, "emailsecd <emailsecd@localhost>"), size,
-                       or_else(summary->subject, "(no subject)"), or_else(summary->date, now),
+                       or_else(summary->subject, "(no subject)"), dated ? "Date: " : "",
+                       dated ? summary->date : "", dated ? "\r\n" : "",
                        (unsigned long long)message->entry->size);
 }
 

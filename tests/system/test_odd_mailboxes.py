@@ -57,6 +57,23 @@ def test_without_uidvalidity_numbers_may_begin_anew(station, new_box):
     assert received(station) == 5 and len(station.inbox("a")) == 5
 
 
+def test_a_note_without_a_date_is_known_again(station, new_box):
+    """That of a message which is too large, and has none."""
+    box = new_box(contents=[LETTERS[0] + b"x" * 70000 + b"\r\n"])
+    incoming(station, box, maxMessageSize=65536)
+    poll(station)
+    note, = station.inbox("a")
+    with open(note, "rb") as source:
+        assert b"\nDate:" not in source.read()
+    with box.lock:
+        box.uidvalidity += 1
+        box.messages[0].uid = box.last_uid = 20
+    seen = int(time.time())
+    until(lambda: int(time.time()) > seen + 1)      # a date that was made up would be another
+    poll(station)
+    assert "comparing by content" in station.log() and len(station.inbox("a")) == 1
+
+
 def test_one_missing_folder_stops_no_other(station, new_box):
     box = new_box(contents=LETTERS[:2])
     box.failing = {'SELECT "Gone"': "NO [NONEXISTENT] Unknown Mailbox", 'SELECT "Odd"': "BAD what"}
