@@ -18,7 +18,7 @@
 #include "daemon/journal.h"
 #include "daemon/messages.h"
 #include "daemon/random.h"
-#include "daemon/sha256.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/replace_file.h"
 
@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DIGESTS_MOST ((size_t)SHA256_SIZE << 20) /* as many chunks as `body` has places for */
+#define DIGESTS_MOST ((size_t)CONTENT_TAG_SIZE << 20) /* as many chunks as `body` has places for */
 enum { CAME_MOST = 4096 /* names that wait for a commit that stands: while none does, nothing comes */ };
 
 struct body_names {
@@ -110,7 +110,7 @@ void body_file_done(struct body_file *file)
 int body_file_add(struct body_file *file, const char *folder, const void *bytes, size_t len,
                   struct cause *cause)
 {
-        uint8_t digest[SHA256_SIZE];
+        uint8_t tag[CONTENT_TAG_SIZE];
 
         if (file->fd < 0) {
                 random_token(file->name, BODY_FILE_NAME);
@@ -118,8 +118,8 @@ int body_file_add(struct body_file *file, const char *folder, const void *bytes,
         }
         if (file->fd < 0)
                 return cause_errno(cause, errno, "cannot make a file in %s", folder);
-        sha256_of(bytes, len, digest);
-        if (buf_append(&file->digests, digest, sizeof digest) < 0)
+        content_tag_of(bytes, len, tag);
+        if (buf_append(&file->digests, tag, sizeof tag) < 0)
                 return cause_set(cause, CAUSE_TOO_LARGE, "the message is too large");
         if (disk_write(file->fd, bytes, len) < 0)
                 return cause_errno(cause, errno, "cannot write the message to %s", folder);

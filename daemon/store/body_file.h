@@ -22,7 +22,7 @@ enum { BODY_FILE_NAME = 24 };
 struct body_file {
         int fd; /* -1: nothing is in it */
         char name[BODY_FILE_NAME + 1];
-        struct buf digests; /* SHA-256 of each chunk */
+        struct buf digests; /* tag of each chunk */
 };
 void body_file_init(struct body_file *file);
 /* Closes it: without a name it has gone then. */

@@ -14,6 +14,7 @@
 
 #include "common/limits.h"
 #include "daemon/sha256.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/queue_body.h"
 
 #include <errno.h>
@@ -125,14 +126,14 @@ static int copy_pages(sqlite3 *from, sqlite3 *to, const char *target, const atom
 /* ---- bodies that are files ---- */
 
 static int insert_chunk(sqlite3_stmt *insert, int64_t place, const uint8_t *bytes, size_t len,
-                        const uint8_t *digest)
+                        const uint8_t *digest, size_t digest_size)
 {
         int result = sqlite3_bind_int64(insert, 1, place);
 
         if (result == SQLITE_OK)
                 result = sqlite3_bind_blob64(insert, 2, bytes, len, SQLITE_STATIC);
         if (result == SQLITE_OK)
-                result = sqlite3_bind_blob(insert, 3, digest, SHA256_SIZE, SQLITE_STATIC);
+                result = sqlite3_bind_blob64(insert, 3, digest, digest_size, SQLITE_STATIC);
         if (result == SQLITE_OK && sqlite3_step(insert) != SQLITE_DONE)
                 result = SQLITE_ERROR;
         return sqlite3_reset(insert) == SQLITE_OK && result == SQLITE_OK ? 0 : -1;
@@ -146,8 +147,9 @@ static int copy_body(sqlite3 *to, sqlite3_stmt *rows, sqlite3_stmt *insert, cons
         int64_t seq = sqlite3_column_int64(rows, 0);
         const uint8_t *digests = sqlite3_column_blob(rows, 2);
         uint64_t size = (uint64_t)sqlite3_column_int64(rows, 3), number = 0;
-        bool whole =
-                (uint64_t)sqlite3_column_bytes(rows, 2) == (size + BODY_CHUNK - 1) / BODY_CHUNK * SHA256_SIZE;
+        size_t len = (size_t)sqlite3_column_bytes(rows, 2), chunks = (size + BODY_CHUNK - 1) / BODY_CHUNK;
+        size_t digest_size = len == chunks * SHA256_SIZE ? SHA256_SIZE : CONTENT_TAG_SIZE;
+        bool whole = len == chunks * digest_size;
         scoped(scoped_close) int fd =
                 whole ? body_file_open((const char *)sqlite3_column_text(rows, 1), size, cause) : -1;
 
@@ -155,11 +157,11 @@ static int copy_body(sqlite3 *to, sqlite3_stmt *rows, sqlite3_stmt *insert, cons
                 return !whole || cause->code == CAUSE_INVALID || body_files_missing() ? 0 : -1;
         scoped(scoped_free) uint8_t *chunk = new_zeroed(1, BODY_CHUNK);
         for (uint64_t at = 0; at < size; at += BODY_CHUNK, number++) {
-                size_t len = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;
-                if (body_file_read(fd, chunk, len, at, cause) < 0)
+                size_t some = size - at < BODY_CHUNK ? (size_t)(size - at) : BODY_CHUNK;
+                if (body_file_read(fd, chunk, some, at, cause) < 0)
                         return cause->code == CAUSE_INVALID ? 0 : -1;
-                if (insert_chunk(insert, body_place((uint64_t)seq) + (int64_t)number, chunk, len,
-                                 digests + number * SHA256_SIZE) < 0)
+                if (insert_chunk(insert, body_place((uint64_t)seq) + (int64_t)number, chunk, some,
+                                 digests + number * digest_size, digest_size) < 0)
                         return fail(to, "cannot write", target, cause);
         }
         scoped(scoped_free) char *sql = text_of("DELETE FROM body_file WHERE seq = %lld", (long long)seq);

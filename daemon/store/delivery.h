@@ -9,6 +9,7 @@
 #include "common/buf.h"
 #include "common/file_rules.h"
 #include "common/line_ends.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/fetched_rows.h"
 #include "daemon/store/header_summary.h"
 #include "daemon/store/jobs.h"
@@ -16,8 +17,6 @@
 #include "daemon/store/maildir_folder.h"
 #include "daemon/store/owner_rows.h"
 #include "daemon/store/partial_download.h"
-
-#include <openssl/evp.h>
 
 /* What happened to the stream, in order. */
 struct step {
@@ -39,8 +38,8 @@ struct item {
         char temporary[MAILDIR_NAME_SIZE];
         char file[MAILDIR_NAME_SIZE]; /* its name in new/ */
         char *known_file;             /* where it is already, when `known` */
-        uint64_t size;                /* of the message as it came; so is the digest */
-        uint8_t digest[32];
+        uint64_t size;                /* of the message as it came; so is the tag */
+        uint8_t tag[CONTENT_TAG_SIZE];
         enum line_ends line_ends; /* of its file */
         const char *box;          /* of the Maildir it is placed in: of delivery.rules, or "" */
         char *placed_in;          /* a crash left its file there, in that box; NULL: it is nowhere */
@@ -55,14 +54,14 @@ struct item {
 struct arrival {
         struct maildir maildir;
         bool opened;
-        int fd;                /* of the message in progress, or -1 */
-        struct item now;       /* it */
-        char half[HALF_SIZE];  /* its file is kept when it is cut; "": it is not */
-        uint64_t kept;         /* bytes of it that are safe */
-        uint64_t written_back; /* or on their way to the disk */
-        bool cr;               /* its last byte, not written yet: a LF may follow */
-        EVP_MD_CTX *hash;
-        struct buf head; /* its first bytes */
+        int fd;                  /* of the message in progress, or -1 */
+        struct item now;         /* it */
+        char half[HALF_SIZE];    /* its file is kept when it is cut; "": it is not */
+        uint64_t kept;           /* bytes of it that are safe */
+        uint64_t written_back;   /* or on their way to the disk */
+        bool cr;                 /* its last byte, not written yet: a LF may follow */
+        EVP_CIPHER_CTX *tagging; /* it */
+        struct buf head;         /* its first bytes */
         struct item *items;
         size_t count, size;
         struct cause failure; /* the first */
@@ -119,6 +118,11 @@ void delivery_arrival_work(struct delivery *delivery, struct piece *piece);
 void delivery_arrival_clean(struct arrival *arrival);
 /* The same, and frees everything. */
 void delivery_arrival_end(struct arrival *arrival);
+
+/* delivery_content.c; while its file is in tmp/: what `find` knows of its content. Reader. */
+int delivery_content_find(const struct arrival *arrival, const struct item *item,
+                          const struct fetched_key *key, fetched_finder *find, struct database *db,
+                          char **file, struct cause *cause) must_use;
 
 /* delivery.c: one has ended. Loop. */
 void delivery_over(void);

@@ -279,18 +279,18 @@ static bool is_twin(struct arrival *arrival, size_t index, const struct twins *t
                         continue;
                 if (!other->recorded && item->generation <= other->generation)
                         item->generation = other->generation + 1;
-                if (!item->known_file && memcmp(other->digest, item->digest, sizeof item->digest) == 0)
+                if (!item->known_file && memcmp(other->tag, item->tag, sizeof item->tag) == 0)
                         item->known_file = copy_text(delivery_item_file(other));
         }
         return item->known_file != NULL;
 }
 
 /* A UIDL that is known: of this very message, or of another one (a server at fault, in two batches). */
-static int look_up_copy(struct item *item, const struct fetched_key *key, struct database *db,
-                        struct cause *cause)
+static int look_up_copy(const struct arrival *arrival, struct item *item, const struct fetched_key *key,
+                        struct database *db, struct cause *cause)
 {
         char *file = NULL;
-        int found = fetched_find_copy(db, key, item->digest, &file, cause);
+        int found = delivery_content_find(arrival, item, key, fetched_find_copy, db, &file, cause);
 
         if (found < 0)
                 return -1;
@@ -319,7 +319,7 @@ static void name_it(const struct delivery *delivery, struct item *item, const st
 {
         maildir_name(delivery->key, delivery->folder, delivery->uidvalidity, key->uid, key->uidl,
                      item->generation, item->file);
-        const char *there = item->known || !unrecorded ? NULL : unrecorded_take(unrecorded, item->digest);
+        const char *there = item->known || !unrecorded ? NULL : unrecorded_take(unrecorded, item->tag);
         if (there)
                 (void)snprintf(item->file, sizeof item->file, "%s", there); /* ours: as long as any */
 }
@@ -345,13 +345,14 @@ static int look_up_one(struct delivery *delivery, size_t index, bool any, struct
         }
         /* what came before of one that was not as announced may be another content */
         if (item->known && (item->entry.uidl[0] || item->entry.missing) &&
-            look_up_copy(item, &key, db, cause) < 0)
+            look_up_copy(&delivery->arrival, item, &key, db, cause) < 0)
                 return -1;
         if (item->known)
                 return 0;
         item->known = is_twin(&delivery->arrival, index, twins);
         if (!item->known && is_compared(delivery, item)) {
-                int found = fetched_find_digest(db, &key, item->digest, &item->known_file, cause);
+                int found = delivery_content_find(&delivery->arrival, item, &key, fetched_find_digest, db,
+                                                  &item->known_file, cause);
                 if (found < 0)
                         return -1;
                 item->known = found;

@@ -3,7 +3,6 @@
  * The last phase of a batch: rows, offers and cursor in one commit, then the answer; or the end without any.
  * Messages that go to someone else (deliverTo) instead of into the Maildir are given away one by one first.
  */
-#include "common/names.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/fetched_rows.h"
@@ -64,10 +63,8 @@ static void tell(struct delivery *delivery, size_t count, const struct cause *ca
         const struct arrival *arrival = &delivery->arrival;
         struct delivered *messages = new_zeroed(count + 1, sizeof *messages);
 
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
                 messages[i] = delivered_of(&arrival->items[i]);
-                hex_print(arrival->items[i].digest, sizeof arrival->items[i].digest, messages[i].sha256);
-        }
         if (!delivery->abandoned)
                 delivery->done(delivery->ctx, messages, count, cause);
         free(messages);
@@ -131,7 +128,7 @@ static struct fetched_message message_of(const struct delivery *delivery, const 
                 .box = item->box,
                 .size = item->size,
                 .left_size = item->entry.left ? item->entry.size : 0,
-                .digest = item->digest,
+                .tag = item->tag,
                 .from = item->summary.from,
                 .subject = item->summary.subject,
                 .date = item->summary.date,

@@ -4,7 +4,6 @@
 
 #include "common/line_ends.h"
 #include "common/times.h"
-#include "daemon/sha256.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/maildir_set.h"
 
@@ -46,20 +45,20 @@ static bool read_content(int folder, const char *name, struct unrecorded_file *f
 {
         enum { PIECE = 32 * 1024 };
         scoped(scoped_close) int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        scoped(sha256_free) EVP_MD_CTX *as_is = NULL;
-        scoped(sha256_free) EVP_MD_CTX *canonical = NULL;
+        scoped(content_tag_free) EVP_CIPHER_CTX *as_is = NULL;
+        scoped(content_tag_free) EVP_CIPHER_CTX *canonical = NULL;
         scoped(scoped_free) uint8_t *bytes = new_zeroed(3, PIECE);
         uint8_t *longer = bytes + PIECE;
         ssize_t len = -1;
 
-        sha256_begin(&as_is);
-        sha256_begin(&canonical);
+        content_tag_begin(&as_is);
+        content_tag_begin(&canonical);
         while (fd >= 0 && (len = read(fd, bytes, PIECE)) > 0) {
-                sha256_add(as_is, bytes, (size_t)len);
-                sha256_add(canonical, longer, line_ends_lengthen(bytes, (size_t)len, longer));
+                content_tag_add(as_is, bytes, (size_t)len);
+                content_tag_add(canonical, longer, line_ends_lengthen(bytes, (size_t)len, longer));
         }
-        sha256_end(as_is, file->as_is);
-        sha256_end(canonical, file->canonical);
+        content_tag_end(as_is, file->as_is);
+        content_tag_end(canonical, file->canonical);
         return fd >= 0 && len == 0;
 }
 
@@ -281,12 +280,12 @@ void unrecorded_look(const char *account, struct unrecorded *out,
         run_on_files(look, names_work, names_done);
 }
 
-const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32])
+const char *unrecorded_take(struct unrecorded *of, const uint8_t tag[CONTENT_TAG_SIZE])
 {
         for (size_t i = 0; i < of->count; i++) {
                 struct unrecorded_file *file = &of->files[i];
-                if (file->taken ||
-                    (memcmp(file->as_is, digest, 32) != 0 && memcmp(file->canonical, digest, 32) != 0))
+                if (file->taken || (memcmp(file->as_is, tag, CONTENT_TAG_SIZE) != 0 &&
+                                    memcmp(file->canonical, tag, CONTENT_TAG_SIZE) != 0))
                         continue;
                 file->taken = true;
                 return file->file;

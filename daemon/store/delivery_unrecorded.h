@@ -8,14 +8,14 @@
  */
 #pragma once
 
-#include "daemon/store/database.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/maildir_folder.h"
 
 struct unrecorded {
         struct unrecorded_file {
-                char *file;            /* without flags */
-                uint8_t as_is[32];     /* SHA-256 of its bytes */
-                uint8_t canonical[32]; /* the same with CRLF for each LF */
+                char *file;                          /* without flags */
+                uint8_t as_is[CONTENT_TAG_SIZE];     /* of its bytes */
+                uint8_t canonical[CONTENT_TAG_SIZE]; /* the same with CRLF for each LF */
                 bool taken;
         } *files;
         size_t count;
@@ -27,6 +27,6 @@ struct unrecorded *unrecorded_new(void) must_use;
  * in portions. Loop. */
 void unrecorded_look(const char *account, struct unrecorded *out,
                      void (*done)(void *ctx, const struct cause *cause), void *ctx);
-/* One of that content, each once; NULL: there is none. The name is borrowed. */
-const char *unrecorded_take(struct unrecorded *of, const uint8_t digest[32]);
+/* One of content with that tag, each once; NULL: there is none. The name is borrowed. */
+const char *unrecorded_take(struct unrecorded *of, const uint8_t tag[CONTENT_TAG_SIZE]);
 void unrecorded_free(struct unrecorded *of);

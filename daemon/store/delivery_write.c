@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pieces of the stream into files in tmp/, with size, digest and header summary of each message. Size and
- * digest are of the message as it came; its file has LF for CRLF, until a LF without CR shows that it has to
+ * Pieces of the stream into files in tmp/, with size, tag and header summary of each message. Size and tag
+ * are of the message as it came; its file has LF for CRLF, until a LF without CR shows that it has to
  * be the same bytes. File pool.
  */
-#include "daemon/sha256.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/reserve.h"
@@ -59,7 +59,7 @@ static void count_bytes(struct arrival *arrival, const uint8_t *given, size_t le
 {
         size_t room = arrival->head.max - arrival->head.len;
 
-        sha256_add(arrival->hash, given, len);
+        content_tag_add(arrival->tagging, given, len);
         if (buf_append(&arrival->head, given, len < room ? len : room) < 0)
                 abort(); /* within its bound: as new_object */
         arrival->now.size += len;
@@ -129,7 +129,7 @@ static void begin(struct delivery *delivery, const struct mailbox_entry *entry)
         }
         if (arrival->half[0] && partial_is_as_came(arrival->now.temporary))
                 arrival->now.line_ends = LINE_ENDS_AS_CAME;
-        sha256_begin(&arrival->hash);
+        content_tag_begin(&arrival->tagging);
         buf_clear(&arrival->head);
         if (entry->from && read_again(arrival, entry->from) < 0)
                 fail_errno(arrival, "cannot read what came of a message before");
@@ -259,12 +259,12 @@ static void no_longer_half(struct arrival *arrival, time_t now)
 
 /* A note is known again by its header, which says nothing of UIDs: they are others when a folder is numbered
  * anew. */
-static void digest_of_head(const struct arrival *arrival, uint8_t digest[32])
+static void tag_of_head(const struct arrival *arrival, uint8_t tag[CONTENT_TAG_SIZE])
 {
         const char *head = (const char *)buf_bytes(&arrival->head);
         const char *end = memmem(head, arrival->head.len, "\r\n\r\n", 4);
 
-        sha256_of(head, end ? (size_t)(end - head) : arrival->head.len, digest);
+        content_tag_of(head, end ? (size_t)(end - head) : arrival->head.len, tag);
 }
 
 static void end(struct delivery *delivery, uint8_t odd)
@@ -280,9 +280,9 @@ static void end(struct delivery *delivery, uint8_t odd)
         if (arrival->failed)
                 return;
 
-        sha256_end(arrival->hash, item->digest);
+        content_tag_end(arrival->tagging, item->tag);
         if (item->entry.left)
-                digest_of_head(arrival, item->digest);
+                tag_of_head(arrival, item->tag);
         close_fd(&arrival->fd);
         const char *head = (const char *)buf_bytes(&arrival->head);
         header_summary_read(head, arrival->head.len, &item->summary);
@@ -350,6 +350,6 @@ void delivery_arrival_end(struct arrival *arrival)
         free(take(arrival->items));
         arrival->count = 0;
         buf_free(&arrival->head);
-        sha256_free(&arrival->hash);
+        content_tag_free(&arrival->tagging);
         maildir_close(&arrival->maildir);
 }

@@ -12,8 +12,6 @@
 
 #include <stdio.h>
 
-enum { DIGEST_KEPT = 16 }; /* bytes: nobody who does not make both messages finds two that agree in so many */
-
 #define SEEN_INTO \
         " INTO seen (place, uidvalidity, uid, uidl, generation, told, inbox, size, digest, left_size) " \
         "VALUES "
@@ -90,14 +88,24 @@ int fetched_range_has(struct database *db, const struct fetched_range *range, st
         return found != 0;
 }
 
-int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
-                      char **file, struct cause *cause)
+int fetched_has_sha256(struct database *db, const struct fetched_key *key, struct cause *cause)
+{
+        int64_t has;
+
+        if (db_number(db, cause, &has, 0, "SELECT sha256 FROM place WHERE account = ? AND folder = ?",
+                      VALUES(v_text(key->account), v_text(key->folder))) < 0)
+                return -1;
+        return has != 0;
+}
+
+int fetched_find_copy(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                      struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT " FILE_OF " FROM seen WHERE " SEEN_KEY_IS
                          " AND gone = 0 AND (digest = ? OR digest IS NULL) LIMIT 1",
-                         VALUES(SEEN_KEY_VALUES(key), v_bytes(digest, DIGEST_KEPT)));
+                         VALUES(SEEN_KEY_VALUES(key), digest));
         int more = rows ? db_next(db, rows, cause) : -1;
 
         *file = more > 0 ? db_text(rows, 0) : NULL;
@@ -118,15 +126,15 @@ int fetched_count(struct database *db, const struct fetched_key *key, size_t *co
         return 0;
 }
 
-int fetched_find_digest(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
-                        char **file, struct cause *cause)
+int fetched_find_digest(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                        struct cause *cause)
 {
         scoped(db_end) sqlite3_stmt *rows =
                 db_query(db, cause,
                          "SELECT " FILE_OF " FROM seen WHERE digest = ? AND " SEEN_PLACE_IS
                          " AND CASE WHEN uidl = '' THEN uidvalidity <> ? ELSE gone = 2 OR (gone = 1 AND uidl "
                          "= ?) END AND inbox IS NOT NULL LIMIT 1",
-                         VALUES(v_bytes(digest, DIGEST_KEPT), v_text(key->account), v_text(key->folder),
+                         VALUES(digest, v_text(key->account), v_text(key->folder),
                                 v_int((int64_t)key->uidvalidity), v_text(key->uidl)));
         int more = rows ? db_next(db, rows, cause) : -1;
 
@@ -213,9 +221,7 @@ static int record_some(struct database *db, int64_t place, const struct fetched_
                                                          v_int(message->told),
                                                          numbers[i],
                                                          v_int((int64_t)message->size),
-                                                         message->digest
-                                                                 ? v_bytes(message->digest, DIGEST_KEPT)
-                                                                 : v_null(),
+                                                         message->tag ? seen_tag(message->tag) : v_null(),
                                                          v_int((int64_t)message->left_size) };
                 memcpy(&values[i * SEEN_COLUMNS], row, sizeof row);
         }

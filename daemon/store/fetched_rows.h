@@ -4,7 +4,7 @@
 
 #include "common/line_ends.h"
 
-#include "daemon/store/database.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/fetched_table.h"
 
 /* Which message: IMAP by folder, uidvalidity and uid; POP3 by uidl (folder "", the numbers 0). */
@@ -45,18 +45,34 @@ bool fetched_range_go_on(struct fetched_range *range, const struct fetched_key *
 /* 0 = there is no row from the first to the last, and fetched_find() would give each an empty one; 1 = there
  * are some. */
 int fetched_range_has(struct database *db, const struct fetched_range *range, struct cause *cause) must_use;
+
+/* What is known of content. Earlier versions have kept 16 bytes of SHA-256: by one byte less a tag is told
+ * apart. */
+enum { SEEN_TAG = 15, SEEN_SHA256 = 16 };
+static inline struct value seen_tag(const uint8_t tag[CONTENT_TAG_SIZE])
+{
+        return v_bytes(tag, SEEN_TAG);
+}
+static inline struct value seen_sha256(const uint8_t digest[32])
+{
+        return v_bytes(digest, SEEN_SHA256);
+}
+/* 1 = the folder of `key` has been there before tags were, and may have rows with SHA-256; 0 = not. */
+int fetched_has_sha256(struct database *db, const struct fetched_key *key, struct cause *cause) must_use;
+typedef int fetched_finder(struct database *db, const struct fetched_key *key, struct value digest,
+                           char **file, struct cause *cause);
 /* 1 = a message of this digest is known under the key (or one of which nothing was taken), with its file or
  * NULL in *file, which the caller frees; 0 = not. */
-int fetched_find_copy(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
-                      char **file, struct cause *cause) must_use;
+int fetched_find_copy(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                      struct cause *cause) must_use;
 /* How many messages are known under the key; SIZE_MAX where nothing was taken of them. */
 int fetched_count(struct database *db, const struct fetched_key *key, size_t *count, struct cause *cause)
         must_use;
 /* 1 = a message of this digest was received under another UIDVALIDITY than that of `key`, under a UIDL that
  * has just gone, or under that of `key` before it went; 0 = not. *file is its file, or NULL, also where it
  * has been deleted; the caller frees. */
-int fetched_find_digest(struct database *db, const struct fetched_key *key, const uint8_t digest[32],
-                        char **file, struct cause *cause) must_use;
+int fetched_find_digest(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                        struct cause *cause) must_use;
 
 struct fetched_message {
         int64_t generation;
@@ -72,8 +88,8 @@ struct fetched_message {
         enum line_ends line_ends; /* of `file` */
         const char *box;          /* of the Maildir, in which it is */
         uint64_t size;
-        uint64_t left_size;    /* `file` is a note about a message of this size */
-        const uint8_t *digest; /* 32 bytes or NULL */
+        uint64_t left_size; /* `file` is a note about a message of this size */
+        const uint8_t *tag; /* of the content, or NULL */
         const char *from, *subject, *date, *message_id;
 };
 struct fetched_record {

@@ -63,10 +63,9 @@ uint64_t delivery_bytes(const struct delivery *delivery);
 
 struct delivered { /* what the event and the journal tell of one message */
         struct mailbox_entry entry;
-        char *file;      /* name in new/ */
-        const char *box; /* of the Maildir */
-        uint64_t size;   /* of the message as it came; so is the digest */
-        char sha256[65];
+        char *file;               /* name in new/ */
+        const char *box;          /* of the Maildir */
+        uint64_t size;            /* of the message as it came */
         enum line_ends line_ends; /* of the file */
         time_t received;
         char *from, *subject, *date, *message_id; /* raw header values, printable, bounded; may be NULL */

@@ -3,6 +3,7 @@
 #include "daemon/store/queue_body.h"
 
 #include "daemon/sha256.h"
+#include "daemon/store/content_tag.h"
 
 /* ---- reading ---- */
 
@@ -43,7 +44,8 @@ int queue_body_open(struct queue_body *body, struct database *db, uint64_t seq, 
                 return more;
         size_t len = (size_t)sqlite3_column_bytes(rows, 1);
         body->in_file = true;
-        if (len != chunk_count(size) * SHA256_SIZE)
+        body->digest_size = len == chunk_count(size) * SHA256_SIZE ? SHA256_SIZE : CONTENT_TAG_SIZE;
+        if (len != chunk_count(size) * body->digest_size)
                 return not_complete(cause);
         buf_init(&body->digests, len);
         if (buf_append(&body->digests, sqlite3_column_blob(rows, 1), len) < 0)
@@ -62,7 +64,6 @@ static int chunk_of_file(const struct queue_body *body, uint64_t number, uint8_t
                          struct cause *cause)
 {
         scoped(chunk_memory_done) uint8_t *chunk = NULL;
-        uint8_t digest[SHA256_SIZE];
 
         *len = chunk_length(body->size, number);
         if (!*len)
@@ -70,9 +71,9 @@ static int chunk_of_file(const struct queue_body *body, uint64_t number, uint8_t
         chunk = chunk_memory_new(*len);
         if (body_file_read(body->fd, chunk, *len, number * BODY_CHUNK, cause) < 0)
                 return -1;
-        sha256_of(chunk, *len, digest);
         if (!body->unchecked &&
-            memcmp(digest, buf_bytes(&body->digests) + number * SHA256_SIZE, sizeof digest) != 0)
+            !content_tag_fits(chunk, *len, buf_bytes(&body->digests) + number * body->digest_size,
+                              body->digest_size))
                 return has_changed(cause);
         *bytes = take(chunk);
         return 0;
@@ -81,14 +82,11 @@ static int chunk_of_file(const struct queue_body *body, uint64_t number, uint8_t
 /* Columns 0 (data) and 1 (digest). Bodies of before the digests have none, and pass. */
 static bool is_sound(sqlite3_stmt *rows)
 {
-        uint8_t digest[SHA256_SIZE];
         const void *data = sqlite3_column_blob(rows, 0), *told = sqlite3_column_blob(rows, 1);
         size_t len = (size_t)sqlite3_column_bytes(rows, 0);
 
-        if (sqlite3_column_type(rows, 1) == SQLITE_NULL)
-                return true;
-        sha256_of(len ? data : "", len, digest);
-        return sqlite3_column_bytes(rows, 1) == SHA256_SIZE && memcmp(digest, told, sizeof digest) == 0;
+        return sqlite3_column_type(rows, 1) == SQLITE_NULL ||
+               content_tag_fits(len ? data : "", len, told, (size_t)sqlite3_column_bytes(rows, 1));
 }
 
 int queue_body_chunk(const struct queue_body *body, struct database *db, uint64_t number, uint8_t **bytes,
@@ -176,12 +174,12 @@ void queue_bodies_find(void (*found)(void))
 static int insert_chunk(struct database *db, uint64_t seq, uint64_t number, const uint8_t *bytes, size_t len,
                         struct cause *cause)
 {
-        uint8_t digest[SHA256_SIZE];
+        uint8_t tag[CONTENT_TAG_SIZE];
 
-        sha256_of(bytes, len, digest);
+        content_tag_of(bytes, len, tag);
         return db_run(db, cause, "INSERT INTO body (place, data, digest) VALUES (?, ?, ?)",
                       VALUES(v_int(body_place(seq) + (int64_t)number), v_bytes(bytes, len),
-                             v_bytes(digest, sizeof digest)));
+                             v_bytes(tag, sizeof tag)));
 }
 
 int queue_body_insert(struct database *db, uint64_t seq, const uint8_t *bytes, uint64_t size,

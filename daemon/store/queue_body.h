@@ -22,7 +22,8 @@ struct queue_body {
         bool in_file;   /* its row says so */
         bool unchecked; /* to be set by who takes what is there, whole or not */
         int fd;
-        struct buf digests;
+        struct buf digests; /* of its chunks, of so many bytes each */
+        size_t digest_size;
 };
 /* -1: with CAUSE_INVALID it is not what was accepted, with any other cause the disk is in trouble. To be
  * closed in any case. */

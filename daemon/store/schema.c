@@ -10,30 +10,30 @@
  * message.expires  by the wall clock, had it never been set nor the account's stood still: no longer read
  * message.finished when it was sent to all; NULL before
  * body.place       seq << 20 | number of the chunk, each of 256 KiB but the last
- * body.digest      SHA-256 of data; NULL: taken in before there were digests, unchecked
+ * body.digest      tag of data (content_tag.h), or its SHA-256 of before there were tags; NULL: taken in
+ *                  before there was either, unchecked
  * body_file        of a message that has no chunks: name: of its file in bodies/ (body_file.h); digests: the
- *                  SHA-256 of each 256 KiB of it, one behind the other
+ *                  tags of each 256 KiB of it, one behind the other, or SHA-256 each
  * message.ret, envelope_id, recipient.notify, original  what was asked about delivery reports, and to whom it
  *                  went at first (RFC 3461); NULL: nothing
  * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
  * cursor           of a POP3 account (folder ''): only that it was looked at once
- * place            what one account calls one folder, by a number
- * seen             that a message was dealt with: kept as long as the server could show it again, so it is
- *                  small. `received` before
- * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that
- *                  is known and of which nothing was taken
- * seen.left_size   of a message that was too large and left at the server: its size there; the file is then
- *                  the note about it. 0: the message itself is here
- * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a poll that is not over:
- *                  should its message come under another UIDL, it is known by its digest
- * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
- * seen.digest      the first 16 bytes of SHA-256
+ * place            what one account calls one folder, by a number; sha256: 1: it is of before there were
+ * tags, and may have rows in seen with SHA-256 seen             that a message was dealt with: kept as long
+ * as the server could show it again, so it is small. `received` before seen.inbox       number of its row in
+ * inbox (which may have ended); 0: it was handed on; NULL: a UIDL that is known and of which nothing was
+ * taken seen.left_size   of a message that was too large and left at the server: its size there; the file is
+ * then the note about it. 0: the message itself is here seen.gone        1: a UIDL that the server no longer
+ * has. 2: the same, found by a poll that is not over: should its message come under another UIDL, it is known
+ * by its digest seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * seen.digest      the first 15 bytes of the tag of the message; 16 bytes: of its SHA-256, of before
  * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name
  *                  without flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the
  *                  name; size: of the message as it came, or of a file that somebody else has put there;
  *                  line_ends: enum line_ends; box: the folder of the Maildir that it lies in (".Alarms"), ''
  *                  for the Maildir itself
+ * meta.contentKey  16 bytes: of the tags (content_tag.h)
  * meta.crlfTo      number of the last row of inbox whose file has the line ends of an earlier version;
  *                  crlfAt: up to which number they have been made LF
  * box              how many rows of inbox an account has: more by inbox_rows.c, fewer by a trigger
@@ -220,5 +220,10 @@ const char *const schema_steps[] = {
 
         "CREATE TABLE body_file (seq INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digests BLOB NOT NULL) "
         "STRICT;",
+
+        /* Tags in place of SHA-256; what is there stays as it is. */
+        "INSERT INTO meta (name, value) VALUES ('contentKey', randomblob(16));"
+        "ALTER TABLE place ADD COLUMN sha256 INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE place SET sha256 = 1;",
 };
 const size_t schema_step_count = count_of(schema_steps);

@@ -7,6 +7,7 @@
 #include "daemon/messages.h"
 #include "daemon/store/backup.h"
 #include "daemon/store/body_file.h"
+#include "daemon/store/content_tag.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/inbox_lf.h"
 #include "daemon/store/inbox_scan.h"
@@ -244,7 +245,7 @@ static int open_all(const char *directory, struct cause *cause)
         if (look_for_database(directory, path, cause) < 0)
                 return -1;
         if (jobs_connect(path, true, cause) < 0 || note_new_database(jobs_database(), directory, cause) < 0 ||
-            load(jobs_database(), cause) < 0 ||
+            content_tag_load(jobs_database(), cause) < 0 || load(jobs_database(), cause) < 0 ||
             body_files_begin(jobs_database(), directory, store.anew, cause) < 0)
                 return -1;
         return jobs_connect(path, false, cause);
@@ -255,6 +256,7 @@ static void close_all(void)
 {
         jobs_disconnect();
         body_files_end();
+        content_tag_unload();
         queue_counts_free();
         kept_free();
         owners_free();

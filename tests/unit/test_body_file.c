@@ -6,6 +6,7 @@
 #include "daemon/journal.h"
 #include "daemon/local_names.h"
 #include "daemon/messages.h"
+#include "daemon/sha256.h"
 #include "daemon/store/database_copy.h"
 #include "daemon/store/disk.h"
 #include "daemon/store/jobs.h"
@@ -846,6 +847,126 @@ START_TEST(a_copy_has_them_in_it)
 }
 END_TEST
 
+/* ---- what an earlier version left ---- */
+
+/* sha256(BYTES), and of a file in bodies/ of each chunk: sha256_each(NAME). */
+static void sql_sha256(sqlite3_context *context, int count, sqlite3_value **values)
+{
+        uint8_t digest[SHA256_SIZE];
+
+        (void)count;
+        sha256_of(sqlite3_value_blob(values[0]), (size_t)sqlite3_value_bytes(values[0]), digest);
+        sqlite3_result_blob(context, digest, sizeof digest, SQLITE_TRANSIENT);
+}
+
+static void sql_sha256_each(sqlite3_context *context, int count, sqlite3_value **values)
+{
+        scoped(scoped_free) char *path =
+                text_of("%s/bodies/%s", folder, (const char *)sqlite3_value_text(values[0]));
+        scoped(scoped_free) uint8_t *chunk = new_zeroed(1, BODY_CHUNK);
+        uint8_t digests[8 * SHA256_SIZE];
+        size_t len = 0, got;
+        FILE *file = fopen(path, "r");
+
+        (void)count;
+        ck_assert_ptr_nonnull(file);
+        for (; (got = fread(chunk, 1, BODY_CHUNK, file)) > 0; len += SHA256_SIZE) {
+                ck_assert_uint_lt(len, sizeof digests);
+                sha256_of(chunk, got, digests + len);
+        }
+        (void)fclose(file);
+        sqlite3_result_blob(context, digests, (int)len, SQLITE_TRANSIENT);
+}
+
+/* The database as of the version ahead of the step that makes the key of tags. */
+static void as_before_tags(void)
+{
+        scoped(scoped_free) char *path = text_of("%s/station.db", folder);
+        sqlite3 *handle;
+        size_t step = 0;
+
+        while (!strstr(schema_steps[step], "contentKey"))
+                step++;
+        ck_assert_uint_eq(step + 1, schema_step_count); /* else what follows is to be undone as well */
+        scoped(scoped_free) char *sql =
+                text_of("UPDATE body SET digest = sha256(data);"
+                        "UPDATE body_file SET digests = sha256_each(name);"
+                        "DELETE FROM meta WHERE name = 'contentKey'; ALTER TABLE place DROP COLUMN sha256;"
+                        "PRAGMA user_version = %zu",
+                        step);
+        reclose();
+        ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
+        ck_assert_int_eq(
+                sqlite3_create_function(handle, "sha256", 1, SQLITE_UTF8, NULL, sql_sha256, NULL, NULL),
+                SQLITE_OK);
+        ck_assert_int_eq(sqlite3_create_function(handle, "sha256_each", 1, SQLITE_UTF8, NULL, sql_sha256_each,
+                                                 NULL, NULL),
+                         SQLITE_OK);
+        ck_assert_msg(sqlite3_exec(handle, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(handle));
+        sqlite3_close(handle);
+        reopen();
+        ck_assert_int_eq(number("PRAGMA user_version"), (int64_t)schema_step_count);
+}
+
+/* A small one and a large one, checked by SHA-256 until they are gone, also from a copy; what comes then has
+ * tags. */
+START_TEST(it_is_read_and_checked)
+{
+        scoped(scoped_free) char *target = text_of("%s/copy.db", folder),
+                                 *path = text_of("%s/station.db", folder);
+        struct submission small = plain("out"), s = large_one();
+        const atomic_bool never = false;
+        struct cause cause = { 0 };
+
+        submit_well(&small);
+        submit_well(&s);
+        as_before_tags();
+        submit_well(&small);
+        submit_well(&s);
+        ck_assert_int_eq(number("SELECT group_concat(length(digest), '') FROM body"), 3216);
+        ck_assert_int_eq(number("SELECT group_concat(length(digests), '') FROM body_file"), 9648);
+        for (int copied = 0; copied <= 1; copied++) {
+                struct claimed claimed = claim("out", NOW, 10);
+                ck_assert_uint_eq(claimed.count, 4);
+                check_body(claimed.messages[1]);
+                check_body(claimed.messages[3]);
+                for (size_t i = 0; i < claimed.count; i++)
+                        queue_unclaim(claimed.messages[i]->seq);
+                free_claimed(&claimed);
+                if (copied)
+                        break;
+                check_files(2);
+                ck_assert_msg(store_copy_database(target, 0, &never, &cause) == 0, "%s", cause.text);
+                reclose();
+                ck_assert_int_eq(rename(target, path), 0);
+                reopen();
+                check_files(0);
+        }
+        ck_assert_int_eq(number("SELECT count(*) FROM body WHERE length(digest) = 32"), 1 + 3);
+        ck_assert_int_eq(number("SELECT count(*) FROM body WHERE length(digest) = 16"), 1 + 3);
+}
+END_TEST
+
+START_TEST(its_damage_is_found)
+{
+        struct submission small = plain("out"), s = large_one();
+
+        journal_capture(on_logged);
+        struct submitted bad = submit_well(_i == 9 ? &small : &s), good = submit_well(&small);
+        as_before_tags();
+        if (_i == 9)
+                with_database("UPDATE body SET data = zeroblob(length(data)) WHERE place = 1 << 20");
+        else
+                damage(_i);
+        struct claimed claimed = claim("out", NOW, 10);
+        ck_assert_uint_eq(claimed.count, 1);
+        check_state(bad.id, "failed");
+        check_state(good.id, "sending");
+        ck_assert_msg(strstr(logged, bad.id) != NULL, "%s", logged);
+        free_claimed(&claimed);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("body_file");
@@ -871,6 +992,8 @@ int main(void)
         tcase_add_test(tests, a_later_chunk_that_has_changed);
         tcase_add_test(tests, memory_of_chunks_is_used_again);
         tcase_add_test(tests, a_copy_has_them_in_it);
+        tcase_add_test(tests, it_is_read_and_checked);
+        tcase_add_loop_test(tests, its_damage_is_found, 0, 10);
         suite_add_tcase(suite, tests);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);

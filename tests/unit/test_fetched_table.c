@@ -308,8 +308,8 @@ END_TEST
 START_TEST(told_ranges)
 {
         const struct mailbox_entry told[] = { { .uid = 1 }, { .uid = 2 }, { .uid = 4 }, { .uid = 5 } };
-        const uint8_t digest[32] = { 1 };
-        struct fetched_message message = { .how = SEEN_HANDED_ON, .received = 1, .digest = digest };
+        const uint8_t tag[CONTENT_TAG_SIZE] = { 1 };
+        struct fetched_message message = { .how = SEEN_HANDED_ON, .received = 1, .tag = tag };
         struct answer answer = { 0 };
         int64_t place;
 
@@ -337,7 +337,7 @@ END_TEST
 START_TEST(rows_together)
 {
         enum { COUNT = 2 * DB_MANY + 3, SCANNED = 5, TWICE = 19, REPEATS = 30 };
-        const uint8_t digest[32] = { 1 };
+        const uint8_t tag[CONTENT_TAG_SIZE] = { 1 };
         struct mailbox_entry entries[COUNT];
         struct fetched_record records[COUNT];
         char files[COUNT][8];
@@ -351,7 +351,7 @@ START_TEST(rows_together)
                 (void)snprintf(files[i], sizeof files[i], "U%u", entries[i].uid);
                 records[i] = (struct fetched_record){
                         fetched_key_of("in", "INBOX", 7, &entries[i]),
-                        { .how = SEEN_PLACED, .file = files[i], .box = "", .digest = digest }
+                        { .how = SEEN_PLACED, .file = files[i], .box = "", .tag = tag }
                 };
         }
         records[REPEATS].message.how = SEEN_KNOWN;
@@ -378,14 +378,12 @@ END_TEST
 
 START_TEST(rows)
 {
-        const uint8_t digest[32] = { 1, 2, 3 }, other[32] = { 9 };
+        const uint8_t tag[CONTENT_TAG_SIZE] = { 1, 2, 3 }, other[CONTENT_TAG_SIZE] = { 9 };
         struct mailbox_entry imap = { .uid = 5 }, pop3 = { .uid = 1, .uidl = "abc" };
         struct fetched_key key = fetched_key_of("in", "INBOX", 7, &imap);
         struct fetched_key moved = fetched_key_of("in", "INBOX", 8, &imap);
         struct fetched_key letter = fetched_key_of("in", "", 0, &pop3);
-        struct fetched_message message = {
-                .how = SEEN_PLACED, .received = 1, .file = "U1", .digest = digest
-        };
+        struct fetched_message message = { .how = SEEN_PLACED, .received = 1, .file = "U1", .tag = tag };
         struct fetched_row row;
         int64_t inbox, place;
         char *file;
@@ -401,14 +399,22 @@ START_TEST(rows)
         ck_assert(row.known && !row.told);
         ck_assert_str_eq(row.file, "U1");
         free(row.file);
-        /* A digest counts for another UIDVALIDITY, not within the same one. */
-        ck_assert_int_eq(fetched_find_digest(db, &key, digest, &file, NULL), 0);
+        /* A tag counts for another UIDVALIDITY, not within the same one. */
+        ck_assert_int_eq(fetched_find_digest(db, &key, seen_tag(tag), &file, NULL), 0);
         ck_assert_ptr_null(file);
-        ck_assert_int_eq(fetched_find_digest(db, &moved, other, &file, NULL), 0);
+        ck_assert_int_eq(fetched_find_digest(db, &moved, seen_tag(other), &file, NULL), 0);
         ck_assert_ptr_null(file);
-        ck_assert_int_eq(fetched_find_digest(db, &moved, digest, &file, NULL), 1);
+        ck_assert_int_eq(fetched_find_digest(db, &moved, seen_tag(tag), &file, NULL), 1);
         ck_assert_str_eq(file, "U1");
         free(file);
+        /* A tag is no SHA-256 of which there happen to be the same bytes. */
+        const uint8_t same[32] = { 1, 2, 3 };
+        ck_assert_int_eq(fetched_find_digest(db, &moved, seen_sha256(same), &file, NULL), 0);
+        ck_assert_ptr_null(file);
+        ck_assert_int_eq(fetched_has_sha256(db, &moved, NULL), 0);
+        ck_assert_int_eq(db_run(db, NULL, "UPDATE place SET sha256 = 1 WHERE folder = 'INBOX'", NULL, 0), 0);
+        ck_assert_int_eq(fetched_has_sha256(db, &moved, NULL), 1);
+        ck_assert_int_eq(fetched_has_sha256(db, &letter, NULL), 0);
         /* A UIDL that went and comes again is another message: the next generation. */
         ck_assert_uint_eq(letter.uid, 0);
         ck_assert_int_eq(fetched_record(db, place, &(struct fetched_record){ letter, message }, 1, NULL), 0);
@@ -417,14 +423,14 @@ START_TEST(rows)
         ck_assert_int_eq(fetched_find(db, &letter, &row, NULL), 0);
         ck_assert(!row.known);
         ck_assert_int_eq(row.generation, 1);
-        /* One that has just gone is known by its digest under another UIDL, until that look is over. */
+        /* One that has just gone is known by its tag under another UIDL, until that look is over. */
         struct mailbox_entry renamed = { .uid = 1, .uidl = "xyz" };
         struct fetched_key other_uidl = fetched_key_of("in", "", 0, &renamed);
         for (int gone = 0; gone <= 2; gone++) {
                 ck_assert_int_eq(db_run(db, NULL, "UPDATE seen SET gone = ? WHERE uidl = ?",
                                         VALUES(v_int(gone), v_text("abc"))),
                                  0);
-                ck_assert_int_eq(fetched_find_digest(db, &other_uidl, digest, &file, NULL), gone == 2);
+                ck_assert_int_eq(fetched_find_digest(db, &other_uidl, seen_tag(tag), &file, NULL), gone == 2);
                 ck_assert_int_eq(file != NULL, gone == 2);
                 free(file);
         }
