@@ -156,7 +156,9 @@ static enum transport_result on_write(struct transport *transport, const uint8_t
                 return TRANSPORT_DONE;
         ERR_clear_error();
         channel->number = 0;
+        channel->more_follows = len > SSL3_RT_MAX_PLAIN_LENGTH;
         int result = SSL_write_ex(channel->ssl, from, len, moved);
+        channel->more_follows = false;
         return result == 1 ? TRANSPORT_DONE : not_moved(channel, result, cause);
 }
 

@@ -21,10 +21,11 @@ struct channel {
         bool finished;      /* the handshake is done */
         bool broken;        /* nothing may be sent any more, not even close_notify */
         bool judged;
-        bool at_end;    /* the socket has no more */
-        bool flooded;   /* too many records that bring nothing */
-        int number;     /* errno of the socket's last read or write; 0: it was none */
-        uint8_t *ahead; /* read off the socket and not asked for yet; NULL: nothing is */
+        bool at_end;       /* the socket has no more */
+        bool more_follows; /* behind the record that is written there is another one, at once */
+        bool flooded;      /* too many records that bring nothing */
+        int number;        /* errno of the socket's last read or write; 0: it was none */
+        uint8_t *ahead;    /* read off the socket and not asked for yet; NULL: nothing is */
         size_t ahead_at, ahead_len;
         uint32_t records;           /* came since there was application data, */
         uint32_t records_now;       /* and in this wake */

@@ -110,7 +110,9 @@ static int wire_write(BIO *bio, const char *from, int len)
         struct channel *channel = BIO_get_data(bio);
 
         BIO_clear_retry_flags(bio);
-        ssize_t sent = send(channel->fd, from, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        /* A record that others follow waits for them in the socket: four leave as one. */
+        int more = channel->more_follows ? MSG_MORE : 0;
+        ssize_t sent = send(channel->fd, from, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT | more);
         if (sent < 0)
                 return not_now(bio, channel, errno, BIO_FLAGS_WRITE);
         return (int)sent;
