@@ -48,11 +48,17 @@ static void *openssl_resize(void *old, size_t size, const char *file, int line)
  * it is set, the limit grows with the first of them, and the next ones stay in the heap. */
 enum { LARGE = 256 * 1024 };
 
+/* What lies free at the end of a heap is kept up to here while there is work, and at rest given back
+ * (store/rest.c). Else each message's last buffer gives its pages to the system, and the next one's first
+ * takes them back, cleared. */
+enum { FREE_AT_END = 4 * 1024 * 1024 };
+
 void memory_open(void)
 {
         /* It counts what it holds under a lock, at each of its allocations. */
         (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
         (void)mallopt(M_MMAP_THRESHOLD, LARGE);
+        (void)mallopt(M_TRIM_THRESHOLD, FREE_AT_END);
         json_set_alloc_funcs(json_allocate, json_wipe_and_free);
         (void)CRYPTO_set_mem_functions(openssl_allocate, openssl_resize, openssl_free);
 }

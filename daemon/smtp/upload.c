@@ -9,9 +9,10 @@
 
 #include <inttypes.h>
 
-#define HIGH_WATER (64 * KIB)  /* of engine->out: no further line or piece above it */
-#define PIECE_MAX  (32 * KIB)  /* of a body, at once */
-#define CHUNK_MAX  (256 * KIB) /* of one BDAT */
+#define HIGH_WATER (60 * KIB)                          /* of engine->out: no further line or piece above it */
+#define PIECE_MAX  (32 * KIB)                          /* of a body, at once */
+#define CHUNK_MAX  (256 * KIB)                         /* of one BDAT */
+#define OUT_MOST   (HIGH_WATER + body_room(PIECE_MAX)) /* what comes of them: 128 KiB of memory */
 #define RECIPIENTS_AHEAD \
         25 /* of answers: a server that takes fewer at once is not shown a hundred errors \
             */
@@ -163,6 +164,16 @@ static void piece_taken(struct flight *f, size_t len)
         f->piece_len -= len;
 }
 
+/* At once as much as waits there of a large body: room that grows as it comes is taken, copied and wiped anew
+ * each time. */
+static void make_room(struct smtp_session *s, const struct flight *f)
+{
+        struct buf *out = &s->engine.out;
+
+        if (f->piece_len > PIECE_MAX && out->len < OUT_MOST && !buf_room(out, OUT_MOST - out->len))
+                return; /* then it grows, or fails, as it is filled */
+}
+
 static size_t smaller(uint64_t a, uint64_t b)
 {
         return (size_t)(a < b ? a : b);
@@ -178,6 +189,7 @@ static bool write_content(struct smtp_session *s, struct smtp_mail *mail)
                 f->stage = STAGE_DOT;
                 return true;
         }
+        make_room(s, f);
         size_t len = smaller(f->piece_len, PIECE_MAX);
         if (body_stuff(&f->body, &s->engine.out, f->piece, len)) {
                 break_off(s, mail, OUTCOME_DEFERRED, CAUSE_INTERNAL, "too much waits to be sent");
@@ -258,6 +270,7 @@ static bool write_chunk_content(struct smtp_session *s, struct smtp_mail *mail)
                 break_off_wrong(s, mail, "it is shorter than it was when it was accepted");
                 return false;
         }
+        make_room(s, f);
         size_t len = smaller(smaller(f->piece_len, PIECE_MAX), f->chunk_left);
         if (body_exact(&f->body, &s->engine.out, f->piece, len)) {
                 break_off_wrong(s, mail, "its lines do not all end in CRLF");

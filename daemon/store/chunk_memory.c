@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 enum {
-        KEPT_MOST = 16,
+        KEPT_MOST = 64,           /* of a drain: 20 sessions have two or three each */
         SMALLER = BODY_CHUNK / 2, /* what is as small is not worth a whole one */
         LARGER = BODY_CHUNK / 64, /* what the heap may have put to it */
 };
