@@ -4,10 +4,8 @@ the processes of one's own cost."""
 
 import ctypes
 import os
-import selectors
-import socket
 import subprocess
-import time
+import typing
 
 from station import BUILD
 from waiting import until
@@ -58,49 +56,23 @@ class Sink:
             process.wait()
 
 
+class Submitted(typing.NamedTuple):
+    begun: float        # seconds of the monotonic clock
+    rate: float         # messages a second
+    p50: float          # milliseconds until a message is answered
+    p99: float
+
+
 def submit(peer, dialogue, count, clients):
-    """Messages a second that `clients` connections hand in, each waiting for its answer. A step of the dialogue is what
-    is said, or that and the path of a file whose descriptor goes along, and what is answered."""
-    selector, begun, finished = selectors.DefaultSelector(), 0, 0
-    family, address = peer.address()
-    start = time.monotonic()
-
-    def step(key, number):
-        nonlocal begun
-        if number == len(dialogue):
-            number = peer.first_of_message
-        if number == peer.first_of_message:
-            if begun == count:
-                selector.unregister(key["socket"])
-                key["socket"].close()
-                return
-            begun += 1
-        key["step"], key["answer"] = number, b""
-        words = dialogue[number][0]
-        if isinstance(words, tuple):
-            handed = os.open(words[1], os.O_RDONLY)
-            socket.send_fds(key["socket"], [words[0]], [handed])
-            os.close(handed)
-        elif words:
-            key["socket"].sendall(words)
-
-    for _ in range(clients):
-        connection = socket.socket(family)
-        connection.connect(address)
-        key = {"socket": connection}
-        selector.register(connection, selectors.EVENT_READ, key)
-        step(key, 0)
-    while selector.get_map():
-        for ready, _ in selector.select(30):
-            key = ready.data
-            got = key["socket"].recv(65536)
-            assert got, "the server hung up"
-            key["answer"] += got
-            if peer.done(dialogue[key["step"]][1], key["answer"]):
-                finished += key["step"] == len(dialogue) - 1
-                step(key, key["step"] + 1)
-    assert finished == count
-    return count / (time.monotonic() - start)
+    """So many connections hand messages in, each waiting for its answers (clients.c). A step of the dialogue is what is
+    said, or that and the path of a file whose descriptor goes along, and how the last line of its answer begins; "":
+    it is a reply of Varlink."""
+    steps = [(*(said if isinstance(said, tuple) else (said, "")), answer) for said, answer in dialogue]
+    done = subprocess.run([helper("clients"), str(peer.address()), str(count), str(clients), str(peer.first_of_message),
+                           *(str(word) for said, file, answer in steps for word in (len(said), file, answer))],
+                          input=b"".join(said for said, _, _ in steps), stdout=subprocess.PIPE, check=True)
+    begun, seconds, p50, p99 = map(float, done.stdout.split())
+    return Submitted(begun, count / seconds, p50, p99)
 
 
 def processes(peer, count, at_once, letter):

@@ -4,7 +4,8 @@
 to a server 20 ms away), the time from submission to delivery, CPU and memory, each for emailsecd and for those it is
 compared with, in one run on one machine and one sink. Prints medians of some rounds and ratios; fails nothing.
 Arguments: how many messages (default 2000), how many rounds (3), names of peers (all; `wide` is emailsecd with 64
-sessions, `writer` the limit of draining, `writers` the same with four connections)."""
+sessions, `writer` the limit of draining, `writers` the same with four connections; `bulk` among them: alone what it is to
+hand mail in by connections)."""
 
 import json
 import os
@@ -26,6 +27,8 @@ import users                                        # noqa: E402
 CLIENTS, FEW_CLIENTS = 32, 8
 BULK = f"bulk submission, 4 KiB, {CLIENTS} clients [1/s]"
 BULK_FEW = f"bulk submission, 4 KiB, {FEW_CLIENTS} clients [1/s]"
+BULK_P50, BULK_P99, BULK_FEW_P50, BULK_FEW_P99 = (f"answered there, {clients} clients, {part} [ms]"
+                                                  for clients in (CLIENTS, FEW_CLIENTS) for part in ("p50", "p99"))
 BULK_BIG = f"bulk submission, 1 MiB, {FEW_CLIENTS} clients [1/s]"
 ALONE = "process for each message, alone [1/s]"
 AT_ONCE = "process for each message, 8 at once [1/s]"
@@ -37,7 +40,8 @@ DRAIN_FAR_PLAIN = "the same, server without CHUNKING [1/s]"
 P50 = "submission to delivery, p50 [ms]"
 P99 = "submission to delivery, p99 [ms]"
 MEMORY = "memory at rest, PSS [MiB]"
-LESS_IS_BETTER = (CPU, P50, P99, MEMORY)
+LESS_IS_BETTER = (BULK_P50, BULK_P99, BULK_FEW_P50, BULK_FEW_P99, CPU, P50, P99, MEMORY)
+BULK_ONLY = "bulk"
 
 
 class Round:
@@ -76,18 +80,24 @@ class Round:
         for _ in range(count):
             before, start = self.sink.look()[0], time.monotonic()
             if self.peer.dialogue:
-                load.submit(self.peer, self.peer.dialogue, 1, 1)
+                start = load.submit(self.peer, self.peer.dialogue, 1, 1).begun
             else:
                 load.processes(self.peer, 1, 1, self.small)
             found.append((self.sink.wait(before + 1) - start) * 1000)
         return sorted(found)
 
+    def bulk(self):
+        for clients, rate, p50, p99 in ((CLIENTS, BULK, BULK_P50, BULK_P99),
+                                        (FEW_CLIENTS, BULK_FEW, BULK_FEW_P50, BULK_FEW_P99)):
+            done = load.submit(self.peer, self.peer.dialogue, self.count, clients)
+            self.figures |= {rate: done.rate, p50: done.p50, p99: done.p99}
+        return self.figures
+
     def handing_in(self):
         few = max(self.count // 10, 40)
         waiting = few * 3
         if self.peer.dialogue:
-            self.figures[BULK] = load.submit(self.peer, self.peer.dialogue, self.count, CLIENTS)
-            self.figures[BULK_FEW] = load.submit(self.peer, self.peer.dialogue, self.count, FEW_CLIENTS)
+            self.bulk()
             waiting += self.count * 2
         self.figures[ALONE] = load.processes(self.peer, few, 1, self.small)
         self.figures[AT_ONCE] = load.processes(self.peer, few * 2, 8, self.small)
@@ -99,7 +109,7 @@ class Round:
             self.figures[CPU] = cpu
         self.peer.hold()
         if self.peer.dialogue:
-            self.figures[BULK_BIG] = load.submit(self.peer, self.peer.dialogue_of_file(self.big), 100, FEW_CLIENTS)
+            self.figures[BULK_BIG] = load.submit(self.peer, self.peer.dialogue_of_file(self.big), 100, FEW_CLIENTS).rate
         else:
             load.processes(self.peer, 100, 4, self.big)
         self.figures[DRAIN_BIG], _ = self.drain(100, self.sink.port)
@@ -137,7 +147,9 @@ class Round:
                 self.figures[CPU] = cpu
         return self.figures
 
-    def measure(self):
+    def measure(self, bulk_only):
+        if bulk_only:
+            return self.bulk()
         if not hasattr(self.peer, "sendmail"):
             return self.bare()
         self.resting()
@@ -147,7 +159,7 @@ class Round:
         return self.figures
 
 
-def measure_apart(make, certificates, sink, count):
+def measure_apart(make, certificates, sink, count, bulk_only):
     """One round in a process with mounts of its own: what belongs to the peer ends with it."""
     inlet, outlet = os.pipe()
     child = os.fork()
@@ -157,7 +169,7 @@ def measure_apart(make, certificates, sink, count):
             load.settle_here()
             peer = make(folder, certificates, sink)
             try:
-                figures = Round(peer, sink, folder, count).measure()
+                figures = Round(peer, sink, folder, count).measure(bulk_only)
                 os.write(outlet, json.dumps(figures).encode())
                 status = 0
             finally:
@@ -193,9 +205,11 @@ def machine(found, missing):
 def table(names, figures):
     width = 11
     print(f"\n{'':45}" + "".join(f"{name:>{width}}" for name in names))
-    for what in (BULK, BULK_FEW, BULK_BIG, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN, CPU, P50, P99,
-                 MEMORY):
+    for what in (BULK, BULK_P50, BULK_P99, BULK_FEW, BULK_FEW_P50, BULK_FEW_P99, BULK_BIG, ALONE, AT_ONCE, DRAIN, DRAIN_BIG, DRAIN_FAR, DRAIN_FAR_PLAIN,
+                 CPU, P50, P99, MEMORY):
         rows = {name: figures[name].get(what) for name in names}
+        if not any(rows.values()):
+            continue
         print(f"{what:45}" + "".join(f"{'-':>{width}}" if rows[name] is None
                                      else f"{rows[name]:{width}.{3 if what == CPU else 2}f}" for name in names))
         ours = rows.get("emailsecd")
@@ -214,8 +228,9 @@ def medians(rounds):
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    asked = sys.argv[3:] or [make.name for make in peers.ALL]
-    wanted = [make for make in (*peers.ALL, *peers.BY_NAME) if make.name in asked]
+    bulk_only, asked = BULK_ONLY in sys.argv[3:], [name for name in sys.argv[3:] if name != BULK_ONLY]
+    wanted = [make for make in (*peers.ALL, *peers.BY_NAME) if make.name in (asked or [peer.name for peer in peers.ALL])
+              and (not bulk_only or hasattr(make, "first_of_message"))]
     if not users.IS_ROOT:
         sys.exit("bench-outgoing: Postfix and private mounts need root")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
@@ -229,7 +244,7 @@ def main():
         for number in range(rounds):
             for make in wanted:
                 print(f"round {number + 1} of {rounds}: {make.name}", file=sys.stderr, flush=True)
-                figures[make.name].append(measure_apart(make, certificates, sink, count))
+                figures[make.name].append(measure_apart(make, certificates, sink, count, bulk_only))
     finally:
         sink.stop()
         users.remove(folder)

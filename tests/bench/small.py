@@ -62,7 +62,7 @@ def sending(base, certificates):
     sink = load.Sink(base, certificates.leaf("system"))
     peer = peers.Ours(users.private_folder(base, "out"), certificates, sink)
     try:
-        line("submit, 8 connections, durable", load.submit(peer, peer.dialogue, COUNT, 8), "messages/s")
+        line("submit, 8 connections, durable", load.submit(peer, peer.dialogue, COUNT, 8).rate, "messages/s")
         peer.prepare(sink.port)
         pid, since = peer.station.process.pid, time.monotonic()
         before = incoming.cpu_of(pid)
