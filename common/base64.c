@@ -26,35 +26,38 @@ char *base64_encode(const void *bytes, size_t len)
         return text;
 }
 
-/* 0..63, or -1. */
-static int value_of(char c)
+/* By character: 64 and its 0..63; 0: none of the digits. */
+static const uint8_t digit_values[256] = {
+        0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+        0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+        0,   0,   0,   0,   0,   126, 0,   0,   0,   127, 116, 117, 118, 119, 120, 121, 122, 123, 124,
+        125, 0,   0,   0,   0,   0,   0,   0,   64,  65,  66,  67,  68,  69,  70,  71,  72,  73,  74,
+        75,  76,  77,  78,  79,  80,  81,  82,  83,  84,  85,  86,  87,  88,  89,  0,   0,   0,   0,
+        0,   0,   90,  91,  92,  93,  94,  95,  96,  97,  98,  99,  100, 101, 102, 103, 104, 105, 106,
+        107, 108, 109, 110, 111, 112, 113, 114, 115, 0,   0,   0,   0,   0,
+};
+
+/* Four digits to three bytes. False: they are not all digits. */
+static bool decode_four(const char text[4], uint8_t out[3])
 {
-        if (c >= 'A' && c <= 'Z')
-                return c - 'A';
-        if (c >= 'a' && c <= 'z')
-                return c - 'a' + 26;
-        if (c >= '0' && c <= '9')
-                return c - '0' + 52;
-        return c == '+' ? 62 : c == '/' ? 63 : -1;
+        unsigned a = digit_values[(uint8_t)text[0]], b = digit_values[(uint8_t)text[1]];
+        unsigned c = digit_values[(uint8_t)text[2]], d = digit_values[(uint8_t)text[3]];
+
+        out[0] = (uint8_t)(a << 2 | (b & 63) >> 4);
+        out[1] = (uint8_t)(b << 4 | (c & 63) >> 2);
+        out[2] = (uint8_t)(c << 6 | (d & 63));
+        return (a & b & c & d & 64) != 0;
 }
 
-/* Four characters to one, two or three bytes (their number is returned); `last` may be padded. */
-static int decode_four(const char text[4], bool last, uint8_t out[3])
+/* The last four, which may be padded. Returns how many bytes they are, or -1; bits under the padding would be
+ * a second spelling of the same bytes. */
+static int decode_last(const char text[4], uint8_t out[3])
 {
-        int pad = last && text[3] == '=' ? (text[2] == '=' ? 2 : 1) : 0;
-        uint32_t bits = 0;
+        int pad = text[3] != '=' ? 0 : text[2] != '=' ? 1 : 2;
+        char filled[4] = { text[0], text[1], pad == 2 ? 'A' : text[2], pad ? 'A' : text[3] };
 
-        for (int i = 0; i < 4; i++) {
-                int value = i < 4 - pad ? value_of(text[i]) : 0;
-                if (value < 0)
-                        return -1;
-                bits = bits << 6 | (uint32_t)value;
-        }
-        if (bits & ((1u << (8 * pad)) - 1))
-                return -1; /* bits under the padding: a second spelling of the same bytes */
-        out[0] = (uint8_t)(bits >> 16);
-        out[1] = (uint8_t)(bits >> 8);
-        out[2] = (uint8_t)bits;
+        if (!decode_four(filled, out) || (pad == 1 && out[2]) || (pad == 2 && out[1]))
+                return -1;
         return 3 - pad;
 }
 
@@ -62,18 +65,20 @@ int base64_decode(const char *text, size_t len, uint8_t **out, size_t *out_len)
 {
         if (len % 4)
                 return -1;
-        size_t room = len / 4 * 3, used = 0;
-        uint8_t *bytes = new_zeroed(room + 1, 1);
-        for (size_t i = 0; i < len; i += 4) {
-                int got = decode_four(text + i, i + 4 == len, bytes + used);
-                if (got < 0) {
-                        explicit_bzero(bytes, room);
-                        free(bytes);
-                        return -1;
-                }
-                used += (size_t)got;
+        size_t room = len / 4 * 3;
+        uint8_t *bytes = new_zeroed(room + 1, 1), *to = bytes;
+        bool good = true;
+        int last = 0;
+        for (; len > 4; len -= 4, text += 4, to += 3)
+                good = decode_four(text, to) && good;
+        if (len)
+                last = decode_last(text, to);
+        if (!good || last < 0) {
+                explicit_bzero(bytes, room);
+                free(bytes);
+                return -1;
         }
         *out = bytes;
-        *out_len = used;
+        *out_len = (size_t)(to - bytes) + (size_t)last;
         return 0;
 }

@@ -419,6 +419,19 @@ static void look(unused_arg void *ctx)
 
 /* ---- asking ---- */
 
+/* Where the first empty line is, or the end. */
+static size_t header_length(const char *bytes, size_t len)
+{
+        const char *end = bytes + len, *line = bytes, *lf;
+
+        while ((lf = memchr(line, '\n', (size_t)(end - line)))) {
+                line = lf + 1;
+                if (line < end && (*line == '\n' || (*line == '\r' && line + 1 < end && line[1] == '\n')))
+                        return (size_t)(lf - bytes);
+        }
+        return len;
+}
+
 /* There is little of it, and little to look up. */
 static bool is_small(const struct work *work)
 {
@@ -427,9 +440,7 @@ static bool is_small(const struct work *work)
 
         if (work->fd >= 0 || work->len > SMALL)
                 return false;
-        const char *end = memmem(bytes, work->len, "\n\r\n", 3);
-        end = end ? end : memmem(bytes, work->len, "\n\n", 2);
-        size_t header = end ? (size_t)(end - bytes) : work->len;
+        size_t header = header_length(bytes, work->len);
         for (size_t i = 0; i < header && addresses <= FEW_ADDRESSES; i++)
                 addresses += bytes[i] == ',';
         return addresses <= FEW_ADDRESSES;

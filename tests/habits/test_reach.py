@@ -12,7 +12,6 @@ BUILD = os.path.join("build", os.environ.get("FLAVOUR", "plain"))
 # Parts of a module that has one front: the unit program that runs them through it.
 THROUGH = {
     "esmtp": ["common/esmtp/content.c", "common/esmtp/envelope.c", "common/esmtp/reply.c"],
-    "frame": ["common/frame_scan.c"],
     "ctl_send": ["ctl/entity.c", "ctl/transfer.c"],
     "ctl_show": ["ctl/fields.c"],
     "imap_session": ["daemon/imap/responses.c", "daemon/imap/signin.c"],

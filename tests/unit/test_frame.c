@@ -127,6 +127,96 @@ static int next_of_depth(size_t depth, bool closed, bool in_string)
         return result;
 }
 
+/* %: the long text. */
+static const char *const around_long[] = {
+        "{\"method\":\"a.B\",\"parameters\":{\"from\":\"a\",\"message\":\"%\",\"key\":\"b\"}}",
+        "{ \"parameters\" : { \"message\" :\n\"%\" } , \"method\" : \"a.B\" }",
+        "{\"parameters\":{\"x\":[\"%\",{\"message\":\"%\"}],\"message\":\"%\",\"y\":\"%\"}}",
+        "{\"parameters\":{\"x\":{\"z\":1},\"a name that does not fit\":\"%\",\"y\":\"%\"}}",
+        "{\"parameters\":{\"m\\u0061il\":\"%\",\"y\":\"%\"}}",
+        "{\"parameters\":{\"%\":\"%\",\"y\":\"\\\"%\\\"\",\"z\":\"%\"}}",
+        "{\"parameters\":[\"message\",\"%\"],\"x\":{\"message\":\"%\"}}",
+        "{\"x\":{\"parameters\":{\"message\":\"%\"}},\"parameters\":\"%\"}",
+        "{\"parameters\":{\"message\":\"%\",\"message\":\"%\"}}",
+        "{\"parameters\":{\"message\":\"%\"},\"parameters\":{\"message\":\"%\"}}",
+        "{\"parameters\":{\"message\":\"%\"\"%\"}}",
+        "{\"parameters\":{\"message\" \"%\"}}",
+        "{\"parameters\":{\"message\":1,\"%\"}}",
+        "{\"parameters\":{\"message\":\"%\"}",
+};
+
+static void put_in(struct buf *out, const char *around, const char *text)
+{
+        for (; *around; around++)
+                ck_assert_int_eq(*around == '%' ? buf_append_text(out, text) : buf_append(out, around, 1), 0);
+        ck_assert_int_eq(buf_append(out, "", 1), 0);
+}
+
+/* What goes around the parser comes to what it would have made of it, error and place included. */
+static void parses_as_by_jansson(const char *around, const char *text, size_t portion)
+{
+        struct frame_reader scoped(frame_reader_free) reader;
+        scoped(buf_free) struct buf frame = BUF_WITH_MAX(64 * KIB);
+        json_t *found = NULL;
+        json_error_t error;
+        struct cause cause = { 0 };
+
+        put_in(&frame, around, text);
+        const char *bytes = (const char *)buf_bytes(&frame);
+        frame_reader_init(&reader, 64 * KIB);
+        for (size_t at = 0; at < frame.len; at += portion) {
+                size_t len = frame.len - at < portion ? frame.len - at : portion;
+                ck_assert_int_eq(frame_feed(&reader, bytes + at, len, NULL), 0);
+                (void)frame_look(&reader);
+        }
+        int got = frame_next(&reader, &found, &cause);
+        json_t *all = json_loadb(bytes, frame.len - 1, JSON_REJECT_DUPLICATES, &error);
+        ck_assert_int_eq(got, all ? 1 : -1);
+        if (all) {
+                ck_assert(json_equal(found, all));
+        } else {
+                scoped(scoped_free) char *place = text_of("near byte %d", error.position);
+                ck_assert_ptr_nonnull(strstr(cause.text, place));
+        }
+        json_decref(found);
+        json_decref(all);
+}
+
+START_TEST(long_texts_go_around_the_parser)
+{
+        static const char *const ends[] = { "", "\\n", "\x01", "\x7f", "\xc3\xa4", "\xff", "'{}[]:, " };
+        char text[FRAME_LONG + 16];
+
+        for (size_t end = 0; end < count_of(ends); end++) {
+                for (int shorter = 0; shorter < 12; shorter += 4) {
+                        memset(text, 'x', sizeof text);
+                        size_t len = FRAME_LONG + 3 - (size_t)shorter;
+                        (void)snprintf(text + len, sizeof text - len, "%s", ends[end]);
+                        for (size_t i = 0; i < count_of(around_long); i++) {
+                                parses_as_by_jansson(around_long[i], text, SIZE_MAX / 2);
+                                parses_as_by_jansson(around_long[i], text, 7);
+                        }
+                }
+        }
+}
+END_TEST
+
+/* And they do: else it would be slow, and nobody would see why. */
+START_TEST(the_long_text_is_found)
+{
+        char text[FRAME_LONG + 1] = { 0 };
+        scoped(buf_free) struct buf frame = BUF_WITH_MAX(64 * KIB);
+        struct frame_scan scan = { 0 };
+
+        memset(text, '=', FRAME_LONG);
+        put_in(&frame, around_long[0], text);
+        frame_scan_bytes(&scan, buf_bytes(&frame), frame.len - 1);
+        ck_assert_uint_eq(scan.found.len, FRAME_LONG);
+        ck_assert_str_eq(scan.found.name, "message");
+        ck_assert_int_eq(memcmp(buf_bytes(&frame) + scan.found.from, text, FRAME_LONG), 0);
+}
+END_TEST
+
 START_TEST(nesting_is_bounded)
 {
         ck_assert_int_eq(next_of_depth(LIMIT_NESTING - 1, true, false), 1);
@@ -321,6 +411,8 @@ int main(void)
         tcase_add_test(tc, whole_and_at_every_split);
         tcase_add_test(tc, byte_by_byte_and_wiped);
         tcase_add_loop_test(tc, bad_frames_are_refused_and_passed, 0, (int)count_of(bad_frames));
+        tcase_add_test(tc, long_texts_go_around_the_parser);
+        tcase_add_test(tc, the_long_text_is_found);
         tcase_add_test(tc, nesting_is_bounded);
         tcase_add_test(tc, size_is_bounded);
         tcase_add_test(tc, append_keeps_the_bound);
