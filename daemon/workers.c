@@ -216,8 +216,8 @@ void workers_run(struct workers *pool, struct job *job)
         list_add(&pool->waiting, job);
         if ((pool->idle == 0 || had) && pool->started < pool->threads)
                 start_thread(pool);
-        pthread_cond_signal(&pool->given);
         pthread_mutex_unlock(&pool->lock);
+        pthread_cond_signal(&pool->given); /* behind it: who wakes does not wait for the lock again */
 }
 
 static void unlist(struct workers *pool)

@@ -4,6 +4,7 @@
 
 #include "common/times.h"
 #include "daemon/store/inbox_id.h"
+#include "daemon/store/log_writes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -488,7 +489,7 @@ static int open_handle(struct database *db, struct cause *cause)
 
         struct stat st;
 
-        if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
+        if (sqlite3_open_v2(db->path, &db->handle, flags, db->writer ? log_writes_vfs() : NULL) != SQLITE_OK)
                 return database_cause(db, cause);
         if (stat(db->path, &st) < 0)
                 return cause_errno(cause, errno, "cannot open %s", db->path);

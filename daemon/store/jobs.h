@@ -32,11 +32,14 @@ struct store_write {
         const struct owner *owner;
         /* It brings new mail onto the disk: what lets go of the reserve is not for it. */
         bool brings;
+        /* It may be run before the turn of the loop is over: from store_write() on nobody touches what
+         * `write` uses. */
+        bool early;
 
         struct store_write *next; /* store's own */
         struct cause *cause;
 };
-/* Those of one turn of the loop are handed over together. */
+/* Those of one turn of the loop are committed together. */
 void store_write(struct store_write *write);
 /* Writer thread: others wait for the end of this transaction. What may take long ends at the next point where
  * it can. */

@@ -239,7 +239,8 @@ static void inserted(struct store_write *write, const struct cause *cause)
 
 static void write_it(struct submit *submit)
 {
-        submit->write = (struct store_write){ .write = insert, .done = inserted, .brings = true };
+        submit->write =
+                (struct store_write){ .write = insert, .done = inserted, .brings = true, .early = true };
         store_write(&submit->write);
         if (submit->s.coming)
                 submit->s.coming(submit->s.account);

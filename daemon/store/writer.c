@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Group commit. What one turn of the loop asks for is handed over together; the writer thread
- * takes all that has gathered since its last commit, runs it in one transaction (once more with a
+ * Group commit. What one turn of the loop asks for is handed over together, but for mail, which the writer
+ * thread may insert while the loop still reads the next (`early`); it commits when the turn is over. The
+ * thread takes all that has gathered since its last commit, runs it in one transaction (once more with a
  * savepoint for each where one fails, so that it spoils none), commits once, and the answers come back
  * together. While a commit fails nothing is promised: everything in it is answered with the cause,
  * but what cannot be had again (`stubborn`), which is kept and tried until the disk is well.
@@ -29,9 +30,10 @@
 #include <pthread.h>
 
 enum {
-        BATCH_MAX = 1024,  /* jobs in one commit: answers keep flowing under load */
-        BATCH_TIGHT = 16,  /* on a disk that was full: they must fit into little room */
-        RETRY_AFTER = 1000 /* ms after a failed commit */
+        BATCH_MAX = 1024,   /* jobs in one commit: answers keep flowing under load */
+        BATCH_TIGHT = 16,   /* on a disk that was full: they must fit into little room */
+        RETRY_AFTER = 1000, /* ms after a failed commit */
+        GATHER_MS = 5       /* so long a commit waits for the end of a turn, at most */
 };
 
 #if defined __SANITIZE_ADDRESS__
@@ -53,6 +55,7 @@ struct writes {
 struct batch {
         struct job job;
         struct writes writes;
+        unsigned room;                /* for so many more */
         struct count_changes *counts; /* to be applied on the loop */
         struct cause cause;           /* why the commit failed, or the disk is in trouble nevertheless */
 };
@@ -71,8 +74,10 @@ static struct {
 /* Between the loop and the writer thread. */
 static struct {
         pthread_mutex_t lock;
+        pthread_cond_t turned; /* a turn that had some early is over */
         struct writes writes;
-        bool scheduled; /* a batch that has not taken its jobs is on its way */
+        bool scheduled; /* a batch that still takes jobs is on its way */
+        bool gathering; /* more may come in this turn of the loop */
 } waiting = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void list_init(struct writes *list)
@@ -172,18 +177,63 @@ static int run_write(struct database *db, struct store_write *write, struct caus
         return db_run(db, cause, "RELEASE one", NULL, 0);
 }
 
+/* Moves what waits into the batch, as long as there is room. Returns the first of them. With the lock held.
+ */
+static struct store_write *take_waiting(struct batch *batch)
+{
+        struct store_write *first = waiting.writes.first;
+
+        if (!first || !batch->room)
+                return NULL;
+        for (; batch->room && waiting.writes.first; batch->room--)
+                list_add(&batch->writes, list_take(&waiting.writes));
+        return first;
+}
+
+/* What has come since, to be run in the same transaction; NULL: the batch is closed, and is to be committed.
+ */
+static struct store_write *take_more(struct batch *batch)
+{
+        struct timespec until;
+        int error = 0;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += GATHER_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_mutex_lock(&waiting.lock);
+        while (batch->room && waiting.gathering && !waiting.writes.first && error == 0)
+                error = pthread_cond_timedwait(&waiting.turned, &waiting.lock, &until);
+        struct store_write *more = take_waiting(batch);
+        if (!more)
+                waiting.scheduled = false;
+        pthread_mutex_unlock(&waiting.lock);
+        return more;
+}
+
+/* What comes from now on is for the next one. */
+static void close_batch(void)
+{
+        pthread_mutex_lock(&waiting.lock);
+        waiting.scheduled = false;
+        pthread_mutex_unlock(&waiting.lock);
+}
+
 /* All jobs without savepoints, for each of which SQLite would keep a copy of every page that changes. False:
  * one has failed, and nothing stands. */
-static bool run_together(struct database *db, const struct batch *batch, bool bring)
+static bool run_together(struct database *db, struct batch *batch, bool bring)
 {
         struct cause ignored = { 0 };
+        struct store_write *write = batch->writes.first;
 
-        for (struct store_write *write = batch->writes.first; write; write = write->next)
-                if ((bring || !write->brings) && run_once(db, write, &ignored) < 0) {
-                        queue_counts_undo(0);
-                        database_roll_back(db);
-                        return false;
-                }
+        do {
+                for (; write; write = write->next)
+                        if ((bring || !write->brings) && run_once(db, write, &ignored) < 0) {
+                                queue_counts_undo(0);
+                                database_roll_back(db);
+                                return false;
+                        }
+        } while (bring && (write = take_more(batch)));
         return true;
 }
 
@@ -206,21 +256,19 @@ static int run_batch(struct database *db, struct batch *batch, bool bring)
             ((!database_in_transaction(db) && db_run(db, cause, "BEGIN IMMEDIATE", NULL, 0) < 0) ||
              run_apart(db, batch, bring, cause) < 0))
                 return -1;
+        close_batch();
         if (queue_counts_save(db, cause) < 0 || body_files_settle(db, cause) < 0)
                 return -1;
         return db_run(db, cause, "COMMIT", NULL, 0);
 }
 
 /* On a disk that was full a small transaction may fit where a large one does not. */
-static void take_jobs(struct writes *jobs)
+static void take_jobs(struct batch *batch)
 {
-        int most = reserve_is_let_go() ? BATCH_TIGHT : BATCH_MAX;
-
-        list_init(jobs);
+        list_init(&batch->writes);
+        batch->room = reserve_is_let_go() ? BATCH_TIGHT : BATCH_MAX;
         pthread_mutex_lock(&waiting.lock);
-        waiting.scheduled = false;
-        for (int i = 0; i < most && waiting.writes.first; i++)
-                list_add(jobs, list_take(&waiting.writes));
+        (void)take_waiting(batch);
         pthread_mutex_unlock(&waiting.lock);
 }
 
@@ -288,9 +336,11 @@ static void batch_work(struct job *job)
 {
         struct batch *batch = container_of(job, struct batch, job);
 
-        take_jobs(&batch->writes);
-        if (!batch->writes.first)
+        take_jobs(batch);
+        if (!batch->writes.first) {
+                close_batch();
                 return;
+        }
         reserve_begin_commit();
         bool sound = is_sound(&batch->cause);
         if (sound && (run_batch(writer.db, batch, true) == 0 || run_in_reserve(writer.db, batch) == 0)) {
@@ -303,6 +353,7 @@ static void batch_work(struct job *job)
                         (void)reserve_let_go(); /* the next try has room */
                 return;
         }
+        close_batch();
         if (batch->cause.code == CAUSE_NONE)
                 (void)cause_set(&batch->cause, CAUSE_STORAGE, "the transaction was lost");
         queue_counts_undo(0);
@@ -391,7 +442,9 @@ static void hand_over(unused_arg void *ctx)
                 list_add(&writer.asked, values);
         pthread_mutex_lock(&waiting.lock);
         list_move(&waiting.writes, &writer.asked);
+        waiting.gathering = false;
         pthread_mutex_unlock(&waiting.lock);
+        pthread_cond_signal(&waiting.turned);
         schedule();
 }
 
@@ -401,6 +454,15 @@ void store_wake(void)
                 return;
         writer.handing_over = true;
         loop_later(hand_over, NULL);
+}
+
+static void hand_over_early(struct store_write *write)
+{
+        pthread_mutex_lock(&waiting.lock);
+        list_add(&waiting.writes, write);
+        waiting.gathering = true; /* until hand_over(), which is on its way */
+        pthread_mutex_unlock(&waiting.lock);
+        schedule();
 }
 
 /* Order is kept: a job runs after those that were asked for before it, whatever their batches. */
@@ -413,8 +475,11 @@ void store_write(struct store_write *write)
                 write->done(write, &closed);
                 return;
         }
-        list_add(&writer.asked, write);
         store_wake();
+        if (write->early && writer.thread && !writer.asked.first)
+                hand_over_early(write);
+        else
+                list_add(&writer.asked, write);
 }
 
 /* ---- whether the disk takes writes ---- */
@@ -469,7 +534,13 @@ const struct cause *store_fault(void)
 
 void writer_open(struct database *db, struct store_write *(*changed)(void))
 {
+        pthread_condattr_t monotonic;
+
         memset(&writer, 0, sizeof writer);
+        (void)pthread_condattr_init(&monotonic);
+        (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        (void)pthread_cond_init(&waiting.turned, &monotonic);
+        (void)pthread_condattr_destroy(&monotonic);
         writer.db = db;
         writer.changed = changed;
         writer.thread = workers_new("store-writer", 1);
@@ -477,7 +548,7 @@ void writer_open(struct database *db, struct store_write *(*changed)(void))
         list_init(&writer.asked);
         list_init(&writer.kept);
         list_init(&waiting.writes);
-        waiting.scheduled = false;
+        waiting.scheduled = waiting.gathering = false;
 }
 
 void writer_close(void)
@@ -491,6 +562,7 @@ void writer_close(void)
                 hand_over(NULL);
         } while (writer.asked.first || waiting.writes.first);
         timer_free(take(writer.retry));
+        (void)pthread_cond_destroy(&waiting.turned);
         writer.db = NULL;
 }
 
