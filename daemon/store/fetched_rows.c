@@ -9,6 +9,7 @@
 #include "daemon/store/inbox_rows.h"
 #include "daemon/store/jobs.h"
 #include "daemon/store/owner_rows.h"
+#include "daemon/store/untold_rows.h"
 
 #include <stdio.h>
 
@@ -201,6 +202,31 @@ int fetched_make_place(struct database *db, const char *account, const char *fol
         return fetched_place(db, account, folder, place, cause);
 }
 
+static bool goes_on(const struct fetched_record *record, const struct fetched_record *next)
+{
+        return next->key.uid == record->key.uid + 1 && next->key.uidvalidity == record->key.uidvalidity &&
+               next->message.told == record->message.told;
+}
+
+/* Of IMAP: UIDs that follow each other at once. `again`: there are rows of some of them, and perhaps told
+ * otherwise. */
+static int record_untold(struct database *db, int64_t place, const struct fetched_record *records,
+                         size_t count, bool again, struct cause *cause)
+{
+        for (size_t at = 0, next; at < count && !records[0].key.uidl[0]; at = next) {
+                const struct fetched_key *key = &records[at].key;
+                for (next = at + 1; next < count && goes_on(&records[next - 1], &records[next]); next++)
+                        continue;
+                uint32_t last = records[next - 1].key.uid;
+                if (again && untold_end(db, place, key->uidvalidity, key->uid, last, cause) < 0)
+                        return -1;
+                if (!records[at].message.told &&
+                    untold_add(db, place, key->uidvalidity, key->uid, last, cause) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 /* To replace a row SQLite must be able to undo that by itself, and copies each page that it changes: for the
  * few that are there already. */
 static int record_some(struct database *db, int64_t place, const struct fetched_record *records, size_t count,
@@ -233,7 +259,7 @@ static int record_some(struct database *db, int64_t place, const struct fetched_
                 if (db_run(db, cause, "INSERT OR REPLACE" SEEN_INTO SEEN_ROW, &values[i * SEEN_COLUMNS],
                            SEEN_COLUMNS) < 0)
                         return -1;
-        return 0;
+        return record_untold(db, place, records, count, written < count, cause);
 }
 
 int fetched_record(struct database *db, int64_t place, const struct fetched_record *records, size_t count,

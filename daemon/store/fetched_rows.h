@@ -27,8 +27,8 @@ struct fetched_key fetched_key_of(const char *account, const char *folder, uint6
                 v_int((key)->uid), v_text((key)->uidl)
 
 struct fetched_row {
-        bool known; /* dealt with; `told`, `file` and `generation` are its row's */
-        bool told;
+        bool known;         /* dealt with; `told`, `file` and `generation` are its row's */
+        bool told;          /* of a UIDL */
         char *file;         /* or NULL, also where it has been deleted; the caller frees */
         uint64_t left_size; /* over 0: left at the server for its size */
         int64_t generation; /* when not known: the one that a new row gets */

@@ -7,6 +7,7 @@
 #include "daemon/store/missing_rows.h"
 #include "daemon/store/missing_table.h"
 #include "daemon/store/owner_rows.h"
+#include "daemon/store/untold_rows.h"
 
 enum { UIDLS_AT_ONCE = 1 << 12 }; /* then others have their turn to read */
 
@@ -88,8 +89,11 @@ static void write_it(struct fetched *fetched,
  */
 enum kind { UNTOLD, LEFT, ABOVE };
 static const char *const entries_of[] = {
-        [UNTOLD] = "SELECT uid, size FROM seen WHERE " SEEN_PLACE_IS " AND told = 0"
-                   " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
+        /* by ranges, and of each range by its ends alone */
+        [UNTOLD] =
+                "SELECT uid, size FROM untold CROSS JOIN seen USING (place, uidvalidity) WHERE " SEEN_PLACE_IS
+                " AND uidvalidity = ? AND +uid > ? AND uidl = '' AND uid BETWEEN first AND last"
+                " ORDER BY first, uid",
         [LEFT] = "SELECT uid, left_size FROM seen WHERE " SEEN_PLACE_IS " AND left_size > 0"
                  " AND uidvalidity = ? AND uid > ? AND uidl = '' ORDER BY uid",
         [ABOVE] = "SELECT uid, size FROM seen WHERE " SEEN_PLACE_IS
@@ -366,8 +370,6 @@ static size_t range_of(const struct fetched *fetched, size_t first)
         return count;
 }
 
-/* With a number for the place, and "+" to keep it from the index that it changes, SQLite changes each row as
- * it comes to it, and does not note all of them first. */
 static int told_by_ranges(const struct fetched *fetched, struct database *db, struct cause *cause)
 {
         int64_t place;
@@ -378,11 +380,8 @@ static int told_by_ranges(const struct fetched *fetched, struct database *db, st
         for (size_t i = 0; i < fetched->count; i += count) {
                 uint32_t first = fetched->entries[i].uid;
                 count = range_of(fetched, i);
-                if (db_run(db, cause,
-                           "UPDATE seen SET told = 1 WHERE place = ? AND uidvalidity = ?"
-                           " AND uid BETWEEN ? AND ? AND uidl = '' AND +told = 0",
-                           VALUES(v_int(place), v_int((int64_t)fetched->uidvalidity), v_int(first),
-                                  v_int((int64_t)first + (int64_t)count - 1))) < 0)
+                if (untold_end(db, place, fetched->uidvalidity, first, first + (uint32_t)(count - 1), cause) <
+                    0)
                         return -1;
         }
         return 0;

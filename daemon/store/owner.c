@@ -263,7 +263,9 @@ static int remove_received(const char *name, struct owner_rows *removed, struct 
                    VALUES(v_text(name), v_int(STEP_RECEIVED))) < 0)
                 return -1;
         removed->received = (uint64_t)db_changes(db);
-        return 0;
+        return db_run(db, cause,
+                      "DELETE FROM untold WHERE place IN (SELECT number FROM place WHERE account = ?)",
+                      VALUES(v_text(name)));
 }
 
 /* The files stay, and are found again should there be an account of that name. 1 = there may be more. */

@@ -19,15 +19,21 @@
  * recipient.told   1 once its failure was told by a notice, or is to be told by none
  * recipient.was    the state that `sending` replaced
  * cursor           of a POP3 account (folder ''): only that it was looked at once
- * place            what one account calls one folder, by a number; sha256: 1: it is of before there were
- * tags, and may have rows in seen with SHA-256 seen             that a message was dealt with: kept as long
- * as the server could show it again, so it is small. `received` before seen.inbox       number of its row in
- * inbox (which may have ended); 0: it was handed on; NULL: a UIDL that is known and of which nothing was
- * taken seen.left_size   of a message that was too large and left at the server: its size there; the file is
- * then the note about it. 0: the message itself is here seen.gone        1: a UIDL that the server no longer
- * has. 2: the same, found by a poll that is not over: should its message come under another UIDL, it is known
- * by its digest seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
+ * place            what one account calls one folder, by a number
+ * place.sha256     1: it is of before there were tags, and may have rows in seen with SHA-256
+ * seen             that a message was dealt with: kept as long as the server could show it again, so it is
+ *                  small. `received` before
+ * seen.inbox       number of its row in inbox (which may have ended); 0: it was handed on; NULL: a UIDL that
+ *                  is known and of which nothing was taken
+ * seen.left_size   of a message that was too large and left at the server: its size there; the file is then
+ *                  the note about it. 0: the message itself is here
+ * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a poll that is not over:
+ *                  should its message come under another UIDL, it is known by its digest
+ * seen.told        of a UIDL: 0 while the server is to be told to delete it. Of IMAP no longer read: untold
+ * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * seen.digest      the first 15 bytes of the tag of the message; 16 bytes: of its SHA-256, of before
+ * untold           UIDs from first to last, of messages that are here and of which an IMAP server is still to
+ *                  be told (flagged, deleted); each has a row in seen
  * inbox            a file of a Maildir and what is shown of it; the row ends with the file. file: its name
  *                  without flags; suffix: those; in_new: it lies in new/, else in cur/; id: inbox_id() of the
  *                  name; size: of the message as it came, or of a file that somebody else has put there;
@@ -225,5 +231,17 @@ const char *const schema_steps[] = {
         "INSERT INTO meta (name, value) VALUES ('contentKey', randomblob(16));"
         "ALTER TABLE place ADD COLUMN sha256 INTEGER NOT NULL DEFAULT 0;"
         "UPDATE place SET sha256 = 1;",
+
+        /* What a server's answer settles for hundreds of messages was a change of the row of each. */
+        "CREATE TABLE untold ("
+        " place INTEGER NOT NULL, uidvalidity INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT "
+        "NULL,"
+        " PRIMARY KEY (place, uidvalidity, first)) STRICT, WITHOUT ROWID;"
+        "INSERT INTO untold SELECT place, uidvalidity, min(uid), max(uid) FROM (SELECT place, uidvalidity, "
+        "uid,"
+        " uid - row_number() OVER (PARTITION BY place, uidvalidity ORDER BY uid) AS run FROM"
+        " (SELECT DISTINCT place, uidvalidity, uid FROM seen WHERE told = 0 AND uidl = ''))"
+        " GROUP BY place, uidvalidity, run;"
+        "DROP INDEX seen_untold;",
 };
 const size_t schema_step_count = count_of(schema_steps);

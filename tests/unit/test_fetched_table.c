@@ -93,6 +93,12 @@ START_TEST(cursors)
 }
 END_TEST
 
+/* In place of inbox_id(): there is no file in these. */
+static void no_file(sqlite3_context *context, unused_arg int count, unused_arg sqlite3_value **values)
+{
+        sqlite3_result_int64(context, 0);
+}
+
 /* A database as it was before the step in which `word` stands, with `rows` in it. */
 static void old_database(const char *word, const char *rows)
 {
@@ -103,6 +109,8 @@ static void old_database(const char *word, const char *rows)
         reclose();
         ck_assert_int_eq(unlink(path), 0);
         ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_create_function(db, "inbox_id", 1, SQLITE_UTF8, NULL, no_file, NULL, NULL),
+                         SQLITE_OK);
         for (; !strstr(schema_steps[step], word); step++)
                 ck_assert_int_eq(sqlite3_exec(db, schema_steps[step], NULL, NULL, NULL), SQLITE_OK);
         scoped(scoped_free) char *version =
@@ -304,6 +312,108 @@ START_TEST(many_uidls_go_at_once)
 }
 END_TEST
 
+/* Of which the server is to be told was a word in each row; what is still to be told then is so now. */
+START_TEST(untold_become_ranges)
+{
+        static const char before[] =
+                "INSERT INTO place VALUES (1, 'a', 'INBOX'), (2, 'b', 'INBOX'), (3, 'p', '');"
+                "INSERT INTO seen (place, uidvalidity, uid, uidl, generation, told, size) VALUES"
+                " (1, 7, 2, '', 0, 0, 12), (1, 7, 3, '', 0, 0, 13), (1, 7, 4, '', 0, 1, 14),"
+                " (1, 7, 5, '', 0, 0, 15), (1, 7, 4294967295, '', 0, 0, 16), (1, 6, 1, '', 0, 0, 99),"
+                " (2, 7, 4, '', 0, 0, 24), (3, 0, 0, 'one', 0, 0, 1), (3, 0, 0, 'two', 0, 1, 1);";
+        struct uidl_answer pop3 = { 0 };
+
+        old_database("CREATE TABLE untold", before);
+        reopen();
+        set_cursor("a", "INBOX", 7, UINT32_MAX);
+        set_cursor("b", "INBOX", 7, UINT32_MAX);
+        struct cursor_answer a = cursor_of("a", "INBOX"), b = cursor_of("b", "INBOX");
+        ck_assert_uint_eq(a.count, 4);
+        static const unsigned uids[] = { 2, 3, 5, UINT32_MAX }, sizes[] = { 12, 13, 15, 16 };
+        for (size_t i = 0; i < 4; i++)
+                ck_assert(a.untold[i].uid == uids[i] && a.untold[i].size == sizes[i]);
+        ck_assert(b.count == 1 && b.untold[0].uid == 4 && b.untold[0].size == 24);
+        fetched_uidls("p", listed, 3, 0, on_uidls, &pop3);
+        wait_well(&pop3.answer);
+        ck_assert(pop3.known[0] && pop3.untold[0] && pop3.known[1] && !pop3.untold[1] && !pop3.known[2]);
+}
+END_TEST
+
+enum { UIDS = 60 };
+
+/* What the table says: one letter for each UID. Ranges are such, and none overlaps another one. */
+static void read_untold(struct database *db, int64_t place, char out[UIDS + 1])
+{
+        scoped(db_end) sqlite3_stmt *rows = db_query(
+                db, NULL, "SELECT first, last FROM untold WHERE place = ? AND uidvalidity = 7 ORDER BY first",
+                VALUES(v_int(place)));
+        int64_t before = 0;
+
+        memset(out, '.', UIDS);
+        out[UIDS] = '\0';
+        while (db_next(db, rows, NULL) > 0) {
+                int64_t first = sqlite3_column_int64(rows, 0), end = sqlite3_column_int64(rows, 1);
+                ck_assert(before < first && first <= end && end <= UIDS);
+                memset(out + first - 1, 'u', (size_t)(end - first + 1));
+                before = end;
+        }
+}
+
+/* Some are recorded, again or for the first time, to be told or not; or are told. */
+static void record_or_tell(struct database *db, int64_t place, char *model)
+{
+        static const uint8_t tag[CONTENT_TAG_SIZE] = { 1 };
+        uint32_t first = 1 + (uint32_t)rand() % UIDS, end = first + (uint32_t)rand() % (UIDS - first + 1);
+        struct mailbox_entry entries[UIDS];
+        struct fetched_record records[UIDS];
+        size_t count = 0;
+
+        if (rand() % 2) {
+                ck_assert_int_eq(untold_end(db, place, 7, first, end, NULL), 0);
+                memset(model + first - 1, '.', end - first + 1);
+                return;
+        }
+        for (uint32_t uid = first; uid <= end; uid += rand() % 4 ? 1u : 2u) {
+                bool told = rand() % 5 == 0;
+                entries[count] = (struct mailbox_entry){ .uid = uid };
+                records[count] = (struct fetched_record){
+                        fetched_key_of("in", "INBOX", 7, &entries[count]),
+                        { .how = SEEN_HANDED_ON, .received = 1, .tag = tag, .told = told }
+                };
+                model[uid - 1] = told ? '.' : 'u';
+                count++;
+        }
+        ck_assert_int_eq(fetched_record(db, place, records, count, NULL), 0);
+}
+
+/* Against a letter for each. */
+START_TEST(ranges_of_untold)
+{
+        char model[UIDS + 1], found[UIDS + 1];
+        int64_t place, other;
+
+        reclose();
+        srand(11);
+        struct database *db = open_beside();
+        ck_assert_int_eq(fetched_make_place(db, "in", "INBOX", &place, NULL), 0);
+        ck_assert_int_eq(fetched_make_place(db, "in", "x", &other, NULL), 0);
+        ck_assert_int_eq(db_run(db, NULL, "BEGIN", NULL, 0), 0);
+        ck_assert_int_eq(untold_add(db, other, 7, 1, UIDS, NULL), 0);
+        ck_assert_int_eq(untold_add(db, place, 8, 1, UIDS, NULL), 0);
+        memset(model, '.', UIDS);
+        model[UIDS] = '\0';
+        for (int step = 0; step < 2000; step++) {
+                record_or_tell(db, place, model);
+                read_untold(db, place, found);
+                ck_assert_str_eq(found, model);
+        }
+        read_untold(db, other, found);
+        ck_assert_uint_eq(strspn(found, "u"), UIDS);
+        ck_assert_int_eq(db_run(db, NULL, "COMMIT", NULL, 0), 0);
+        database_close(db);
+}
+END_TEST
+
 /* Told of are those that were, and none between them. */
 START_TEST(told_ranges)
 {
@@ -311,7 +421,7 @@ START_TEST(told_ranges)
         const uint8_t tag[CONTENT_TAG_SIZE] = { 1 };
         struct fetched_message message = { .how = SEEN_HANDED_ON, .received = 1, .tag = tag };
         struct answer answer = { 0 };
-        int64_t place;
+        int64_t place, left;
 
         reclose();
         struct database *db = open_beside();
@@ -330,6 +440,12 @@ START_TEST(told_ranges)
         ck_assert_uint_eq(cursor.count, 2);
         ck_assert_uint_eq(cursor.untold[0].uid, 3);
         ck_assert_uint_eq(cursor.untold[1].uid, 6);
+        forget_account("in");
+        set_cursor("other", "INBOX", 1, 1); /* behind it in the line */
+        db = open_beside();
+        ck_assert_int_eq(db_number(db, NULL, &left, 0, "SELECT count(*) FROM untold", NULL, 0), 0);
+        ck_assert_int_eq(left, 0);
+        database_close(db);
 }
 END_TEST
 
@@ -396,7 +512,7 @@ START_TEST(rows)
         ck_assert_int_eq(fetched_make_place(db, "in", "", &place, NULL), 0);
         ck_assert_int_eq(fetched_record(db, inbox, &(struct fetched_record){ key, message }, 1, NULL), 0);
         ck_assert_int_eq(fetched_find(db, &key, &row, NULL), 0);
-        ck_assert(row.known && !row.told);
+        ck_assert(row.known);
         ck_assert_str_eq(row.file, "U1");
         free(row.file);
         /* A tag counts for another UIDVALIDITY, not within the same one. */
@@ -613,6 +729,8 @@ int main(void)
         tcase_add_test(tests, rows);
         tcase_add_test(tests, rows_together);
         tcase_add_test(tests, told_ranges);
+        tcase_add_test(tests, untold_become_ranges);
+        tcase_add_test(tests, ranges_of_untold);
         tcase_add_test(tests, names_on_disk_stay);
         tcase_add_test(tests, kept_values_last);
         tcase_add_test(tests, names_of_another_version_stay);
