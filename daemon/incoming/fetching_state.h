@@ -89,6 +89,7 @@ struct fetching {
         bool moved_on;                 /* something came whole */
         bool in_message;               /* one that has begun and not ended fills */
         struct mailbox_entry arriving; /* that one, or the last */
+        bool as_announced; /* it comes as a literal of the announced size: its lines are not counted */
         uint64_t got, fresh, lines,
                 returns; /* bytes of it; in this session; LFs among them; those behind a CR */
         uint32_t filling_last, full_last; /* UID of the last whole one within */

@@ -25,6 +25,7 @@ enum {
         BATCH_MESSAGES = 250, /* of one commit, or more while another one is under way, */
         BATCH_MOST = 1000,    /* up to this */
         BATCH_BYTES = 4 * 1024 * 1024,
+        COUNTED = 128,                  /* bytes */
         TAKEN_AFTER = 3,                /* tries that brought what was not announced: it is what it is */
         BACKLOG_HIGH = 4 * 1024 * 1024, /* not yet on disk: the server waits */
         BACKLOG_LOW = 1 * 1024 * 1024,
@@ -112,13 +113,15 @@ static void round_over(struct fetching *fetching)
 }
 
 /* Files are in the Maildir and recorded, in one answer for the whole batch. It comes too for a fetching that
- * was freed meanwhile: what it counts is true all the same, and a full batch behind it is handed over before
- * the object goes. */
+ * was freed meanwhile: what it counts is true all the same. A full batch behind it is handed over first: the
+ * disk goes on while these are told of, and it does before the object goes. */
 static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
 
         fetching->committing = false;
+        if (!cause)
+                hand_over(fetching);
         for (size_t i = 0; i < count; i++) {
                 if (!fetching->freed && !messages[i].entry.left && !messages[i].entry.odd)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size,
@@ -129,12 +132,8 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
                 if (messages[i].entry.missing && messages[i].entry.odd != ODD)
                         fetching_came(fetching, &messages[i].entry);
         }
-        if (fetching->freed && !cause)
-                hand_over(fetching);
-        if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
-                return;
-        hand_over(fetching);
-        round_over(fetching);
+        if (fetching_answered(fetching) && !fetching_stopped_by(fetching, cause))
+                round_over(fetching);
 }
 
 /* in_order: its record moves the cursor to the last message; else the cursor stays, and each message is
@@ -287,21 +286,39 @@ int fetching_on_message_begin(void *ctx, const struct mailbox_entry *entry, uint
                 return -1;
         if (fetching->in_message && fetching->arriving.uid != entry->uid)
                 fetching->in_order = false;
+        fetching->as_announced = !fetching->pop3 && entry->from + size == entry->size;
         return entry->from + size > most_of(fetching, entry) ? too_much(fetching, entry, entry->from + size)
                                                              : begin_message(fetching, entry);
 }
 
+/* In blocks of one length, which the compiler counts by vectors; no count of one is beyond a byte. */
+static size_t count_block(const uint8_t *bytes, size_t *returns)
+{
+        uint8_t lines = 0, whole = 0;
+
+        for (size_t i = 0; i < COUNTED; i++) {
+                bool is_end = bytes[i] == '\n', is_whole = is_end & (bytes[(ptrdiff_t)i - 1] == '\r');
+                lines = (uint8_t)(lines + is_end);
+                whole = (uint8_t)(whole + is_whole);
+        }
+        *returns += whole;
+        return lines;
+}
+
 /* Both counts, to tell a server that counts line ends otherwise from one that sends something else
- * (oddness). */
+ * (oddness). An LF at the beginning of a piece is taken to have had its CR. */
 static void count_lines(struct fetching *fetching, const uint8_t *bytes, size_t len)
 {
-        const uint8_t *at = bytes, *end = bytes + len;
+        size_t at = len ? 1 : 0, lines = len && *bytes == '\n', returns = lines;
 
-        while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-                fetching->lines++;
-                fetching->returns += at == bytes || at[-1] == '\r';
-                at++;
+        for (; len - at >= COUNTED; at += COUNTED)
+                lines += count_block(bytes + at, &returns);
+        for (; at < len; at++) {
+                lines += bytes[at] == '\n';
+                returns += bytes[at] == '\n' && bytes[at - 1] == '\r';
         }
+        fetching->lines += lines;
+        fetching->returns += returns;
 }
 
 int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
@@ -318,7 +335,8 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
                 fetching->in_message = false;
                 return too_much(fetching, &fetching->arriving, fetching->got);
         }
-        count_lines(fetching, bytes, len);
+        if (!fetching->as_announced)
+                count_lines(fetching, bytes, len);
         if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
                 return disk_failed(fetching, &cause);
         if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
