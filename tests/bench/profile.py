@@ -19,7 +19,6 @@ import incoming                     # noqa: E402  (the path comes first)
 import load                         # noqa: E402
 import outgoing_peers as peers      # noqa: E402
 import pki                          # noqa: E402
-import dovecot as dovecot_module    # noqa: E402
 import station as station_module    # noqa: E402
 import users                        # noqa: E402
 
@@ -52,13 +51,11 @@ class Profiled(station_module.Station):
 def receive(transport):
     def work(base, certificates, count):
         incoming.Load.count, incoming.Load.size = count, 4096
-        server = dovecot_module.Dovecot(base, certificates, kinds=["system"])
+        server = incoming.FastSource(base, certificates)
         try:
-            incoming.fill(server)
             incoming.run_ours(transport, "RAM disk", server, certificates, {})
         finally:
             server.stop()
-            users.remove(server.folder)
     return work
 
 
