@@ -148,10 +148,24 @@ void smtpd_clients_renew(void)
         }
 }
 
+/* To who expects TLS no word can be said. */
+static void send_away(struct smtpd_client *v)
+{
+        if (v->in_handshake || v->tls_due)
+                smtpd_client_end(v);
+        else
+                smtpd_client_wound_down(v);
+}
+
 void smtpd_clients_wind_down(void (*over)(void))
 {
         all_over = NULL;
         smtpd_clients_renew();
+        for (struct smtpd_client *v = clients, *next; v; v = next) {
+                next = v->next;
+                if (v->in_handshake) /* it brings no message that would be waited for */
+                        smtpd_client_end(v);
+        }
         all_over = over;
         look_whether_over();
 }
@@ -165,7 +179,7 @@ void smtpd_clients_stop(void)
                 next = v->next;
                 v->stopped = true;
                 if (!v->submitting)
-                        smtpd_client_wound_down(v);
+                        send_away(v);
         }
 }
 

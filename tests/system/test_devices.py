@@ -12,6 +12,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -181,6 +182,20 @@ def test_starttls_leftovers(tls_station, root):
         talk.send("MAIL FROM:<a@example.test>\r\n")
         assert talk.ended() or True
     assert station.running()
+
+
+@pytest.mark.parametrize("door", ("smtp", "smtps"))
+def test_the_end_in_a_handshake(tls_station, door):
+    """Nothing is said in clear to who expects TLS, and nothing is waited for."""
+    station, doors = tls_station
+    with socket.create_connection(("127.0.0.1", doors.ports[door]), timeout=20) as raw:
+        if door == "smtp":
+            talk = Talk(raw)
+            assert talk.code("EHLO x") == 250 and talk.code("STARTTLS") == 220
+        until(lambda: "emailsec_submission_clients 1\n" in station.call("GetMetrics")["text"])
+        begun = time.monotonic()
+        station.stop()
+        assert raw.recv(100) == b"" and time.monotonic() - begun < 3 * station_module.PATIENCE
 
 
 def test_a_renewed_certificate_is_shown_at_once(tls_station, root, folder):
