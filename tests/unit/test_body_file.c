@@ -3,6 +3,7 @@
  * not. */
 #include "daemon/store/queue_body.h"
 
+#include "before_tags.h"
 #include "daemon/journal.h"
 #include "daemon/local_names.h"
 #include "daemon/messages.h"
@@ -883,17 +884,11 @@ static void as_before_tags(void)
 {
         scoped(scoped_free) char *path = text_of("%s/station.db", folder);
         sqlite3 *handle;
-        size_t step = 0;
 
-        while (!strstr(schema_steps[step], "contentKey"))
-                step++;
-        ck_assert_uint_eq(step + 1, schema_step_count); /* else what follows is to be undone as well */
-        scoped(scoped_free) char *sql =
-                text_of("UPDATE body SET digest = sha256(data);"
-                        "UPDATE body_file SET digests = sha256_each(name);"
-                        "DELETE FROM meta WHERE name = 'contentKey'; ALTER TABLE place DROP COLUMN sha256;"
-                        "PRAGMA user_version = %zu",
-                        step);
+        scoped(scoped_free) char *undo = undo_to_before_tags(),
+                                 *sql = text_of("UPDATE body SET digest = sha256(data); UPDATE body_file SET "
+                                                "digests = sha256_each(name); %s",
+                                                undo);
         reclose();
         ck_assert_int_eq(sqlite3_open(path, &handle), SQLITE_OK);
         ck_assert_int_eq(

@@ -316,7 +316,8 @@ END_TEST
 START_TEST(untold_become_ranges)
 {
         static const char before[] =
-                "INSERT INTO place VALUES (1, 'a', 'INBOX'), (2, 'b', 'INBOX'), (3, 'p', '');"
+                "INSERT INTO place (number, account, folder) VALUES (1, 'a', 'INBOX'), (2, 'b', 'INBOX'), "
+                "(3, 'p', '');"
                 "INSERT INTO seen (place, uidvalidity, uid, uidl, generation, told, size) VALUES"
                 " (1, 7, 2, '', 0, 0, 12), (1, 7, 3, '', 0, 0, 13), (1, 7, 4, '', 0, 1, 14),"
                 " (1, 7, 5, '', 0, 0, 15), (1, 7, 4294967295, '', 0, 0, 16), (1, 6, 1, '', 0, 0, 99),"

@@ -2,6 +2,7 @@
 /* Deliveries into a Maildir: content, names, twice fetched, crashes at each point, the inbox. */
 #include "daemon/store/maildir.c"
 
+#include "before_tags.h"
 #include "daemon/store/delivery.h"
 #include "daemon/store/delivery_unrecorded.h"
 #include "daemon/store/inbox.h"
@@ -847,17 +848,6 @@ START_TEST(again_after_a_crash_and_numbered_anew)
 }
 END_TEST
 
-/* The version ahead of the step that makes the key. */
-static size_t step_of_tags(void)
-{
-        size_t step = 0;
-
-        while (!strstr(schema_steps[step], "contentKey"))
-                step++;
-        ck_assert_uint_eq(step + 1, schema_step_count); /* else what follows is to be undone as well */
-        return step;
-}
-
 /* What an earlier version left: rows have SHA-256, and there is no key. */
 static void as_before_tags(const char *const contents[], size_t count)
 {
@@ -871,10 +861,7 @@ static void as_before_tags(const char *const contents[], size_t count)
                         "UPDATE seen SET digest = x'%s' WHERE uid = %zu OR uidl = 'u%zu'", hex, i + 1, i + 1);
                 with_database(sql);
         }
-        scoped(scoped_free) char *version =
-                text_of("DELETE FROM meta WHERE name = 'contentKey'; ALTER TABLE place DROP COLUMN sha256;"
-                        "PRAGMA user_version = %zu",
-                        step_of_tags());
+        scoped(scoped_free) char *version = undo_to_before_tags();
         with_database(version);
         reopen();
 }
