@@ -8,7 +8,7 @@ void frame_scan_reset(struct frame_scan *scan)
 }
 
 /* What the text that begins is kept as. */
-static int kept_as(const struct frame_scan *scan)
+static enum frame_keeps kept_as(const struct frame_scan *scan)
 {
         if (scan->depth == 1)
                 return scan->at_name                          ? KEEP_NAME

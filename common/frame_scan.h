@@ -30,7 +30,7 @@ struct frame_scan {
         bool of_method;          /* the next text is the value of "method" */
         bool of_parameters;      /* the last member that began is "parameters"; */
         bool members, at_member; /* it is an object: the next text of it is a name */
-        enum { KEEP_NOTHING, KEEP_NAME, KEEP_METHOD, KEEP_MEMBER, KEEP_LONG } keeping;
+        enum frame_keeps { KEEP_NOTHING, KEEP_NAME, KEEP_METHOD, KEEP_MEMBER, KEEP_LONG } keeping;
         size_t kept; /* bytes of the text that is kept; SIZE_MAX: it does not fit, or has escapes */
         size_t at;   /* bytes that were looked at */
         char name[12];

@@ -873,7 +873,7 @@ START_TEST(numbered_anew_after_an_upgrade)
         static const char *const contents[] = { "Subject: one\r\n\r\nfirst\r\n",
                                                 "Subject: two\r\n\r\nlone \n in it\r\n",
                                                 "Subject: a note\r\n\r\nUID 3\r\n" };
-        static const char *const heads[] = { contents[0], contents[1], "Subject: a note" };
+        const char *const heads[] = { contents[0], contents[1], "Subject: a note" };
         struct delivery_target renumbered = imap;
         struct mailbox_entry note = uid_entry(3);
 
