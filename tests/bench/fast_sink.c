@@ -1,30 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An SMTP server for measuring: TLS from the first byte, a thread a connection, takes everything and keeps
- * nothing. What comes is acknowledged at once, also within a TLS record: with delayed ACKs a client that
- * writes a message in several pieces and leaves Nagle's algorithm on (Postfix, msmtp, nullmailer) would be
- * measured at 40 ms a message. Usage: fast_sink CHAIN.pem [plain]; plain: without CHUNKING. The first line it
- * prints is its port. Each line on standard input is answered with "MESSAGES CONNECTIONS LAST": LAST is the
- * monotonic clock in nanoseconds at the last message.
+ * An SMTP server for measuring: TLS from the first byte, takes everything and keeps nothing. Usage: fast_sink
+ * CHAIN.pem [plain]; plain: without CHUNKING. The first line it prints is its port. Each line on standard
+ * input is answered with "MESSAGES CONNECTIONS LAST": LAST is the monotonic clock in nanoseconds at the last
+ * message.
  */
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
+#include "tests/bench/fast_server.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { INPUT = 65536, OUTPUT = 65536 };
 
 static _Atomic long long messages, connections, last;
-static SSL_CTX *context;
 static int plain;
 
 struct peer {
@@ -44,35 +34,13 @@ static long long now(void)
         return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* Waits until SSL can go on after a call that gave `result`; 0 when it cannot. */
-static int again(SSL *ssl, int result)
-{
-        int on = 1, fd = SSL_get_fd(ssl), error = SSL_get_error(ssl, result);
-        struct pollfd ready = { .fd = fd, .events = error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN };
-
-        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-                return 0;
-        /* not kept by the kernel: said anew each time */
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-        return poll(&ready, 1, -1) == 1;
-}
-
 static int receive(SSL *ssl, char *into, size_t room)
 {
         int got;
 
-        while ((got = SSL_read(ssl, into, (int)room)) <= 0 && again(ssl, got))
+        while ((got = SSL_read(ssl, into, (int)room)) <= 0 && server_again(ssl, got))
                 ;
         return got;
-}
-
-static int greet(SSL *ssl)
-{
-        int done;
-
-        while ((done = SSL_accept(ssl)) <= 0 && again(ssl, done))
-                ;
-        return done == 1;
 }
 
 static void say(struct peer *peer, const char *text)
@@ -90,7 +58,7 @@ static int flush(struct peer *peer)
         int done = 1;
 
         while (peer->said && (done = SSL_write(peer->ssl, peer->out, (int)peer->said)) <= 0 &&
-               again(peer->ssl, done))
+               server_again(peer->ssl, done))
                 ;
         peer->said = 0;
         return done > 0;
@@ -169,67 +137,47 @@ static int take_lines(struct peer *peer)
         return more && peer->have < INPUT;
 }
 
-static void *serve(void *argument)
+static void serve(SSL *ssl, int listener)
 {
-        struct peer *peer = argument;
+        struct peer *peer = calloc(1, sizeof *peer);
 
-        if (greet(peer->ssl)) {
+        (void)listener;
+        if (!peer)
+                exit(1);
+        peer->ssl = ssl;
+        connections++;
+        if (server_greet(ssl)) {
                 say(peer, "220 sink.example ESMTP\r\n");
                 for (int more = flush(peer); more;) {
-                        int got = receive(peer->ssl, peer->in + peer->have, INPUT - peer->have);
+                        int got = receive(ssl, peer->in + peer->have, INPUT - peer->have);
                         if (got <= 0)
                                 break;
                         peer->have += (size_t)got;
                         more = take_lines(peer);
                         /* answers go out together when nothing more is there to be read */
-                        if (!more || peer->said > OUTPUT / 2 || !SSL_pending(peer->ssl))
+                        if (!more || peer->said > OUTPUT / 2 || !SSL_pending(ssl))
                                 more = flush(peer) && more;
                 }
         }
-        (void)SSL_shutdown(peer->ssl);
-        (void)close(SSL_get_fd(peer->ssl));
-        SSL_free(peer->ssl);
+        (void)SSL_shutdown(ssl);
+        (void)close(SSL_get_fd(ssl));
+        SSL_free(ssl);
         free(peer);
-        return NULL;
-}
-
-static void *listen_on(void *argument)
-{
-        int on = 1, listener = *(int *)argument;
-
-        for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
-                struct peer *peer = calloc(1, sizeof *peer);
-                pthread_t thread;
-                if (!peer || !(peer->ssl = SSL_new(context)) || SSL_set_fd(peer->ssl, fd) != 1)
-                        exit(1);
-                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                connections++;
-                if (pthread_create(&thread, NULL, serve, peer) || pthread_detach(thread))
-                        exit(1);
-        }
-        return NULL;
 }
 
 int main(int argc, char **argv)
 {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t len = sizeof address;
-        int listener = socket(AF_INET, SOCK_STREAM, 0);
-        pthread_t thread;
+        int listener;
+        unsigned port = 0;
         char line[16];
 
-        (void)signal(SIGPIPE, SIG_IGN);
-        context = SSL_CTX_new(TLS_server_method());
         plain = argc == 3 && strcmp(argv[2], "plain") == 0;
-        if (argc != 2 + plain || !context || SSL_CTX_use_certificate_chain_file(context, argv[1]) != 1 ||
-            SSL_CTX_use_PrivateKey_file(context, argv[1], SSL_FILETYPE_PEM) != 1 || listener < 0 ||
-            bind(listener, (struct sockaddr *)&address, len) < 0 || listen(listener, 512) < 0 ||
-            getsockname(listener, (struct sockaddr *)&address, &len) < 0 ||
-            pthread_create(&thread, NULL, listen_on, &listener)) {
+        if (argc != 2 + plain || server_begin(argv[1]) < 0 ||
+            !(port = server_listen(&listener, "127.0.0.1", 0))) {
                 fprintf(stderr, "fast_sink: cannot begin (usage: fast_sink CHAIN.pem [plain])\n");
                 return 1;
         }
-        printf("%u\n", ntohs(address.sin_port));
+        printf("%u\n", port);
         (void)fflush(stdout);
         while (fgets(line, sizeof line, stdin)) {
                 printf("%lld %lld %lld\n", messages, connections, last);

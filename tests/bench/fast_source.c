@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of mail for measuring: IMAP and POP3, TLS from the first byte, a thread a connection. Every name
- * and password signs in, to the one mailbox of COUNT messages of about SIZE bytes; its answers are Dovecot's,
- * as far as clients that fetch ask. It costs as little as a server can: a message is a header made when it is
+ * A server of mail for measuring: IMAP and POP3, TLS from the first byte. Every name and password signs in,
+ * to the one mailbox of COUNT messages of about SIZE bytes; its answers are Dovecot's, as far as clients that
+ * fetch ask. It costs as little as a server can: a message is a header made when it is
  * sent and a body that all share, large ones are encrypted where they lie, answers go out together when
  * nothing more is there to be read, and records in writes of several. Flags are kept, for all connections;
  * nothing is ever removed. Usage: fast_source CHAIN.pem ADDRESS COUNT SIZE. The first line it prints are the
  * two ports, that of IMAP first. It ends with its standard input.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
+#include "tests/bench/fast_server.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
         INPUT = 65536,
@@ -35,7 +27,6 @@ enum {
         UIDVALIDITY = 1700000000,
 };
 
-static SSL_CTX *context;
 static unsigned long count;
 static size_t size, head_size;
 static unsigned char *flags;
@@ -54,29 +45,12 @@ struct peer {
 
 /* ---- the wire ---- */
 
-/* Waits until SSL can go on after a call that failed like this; 0 when it cannot. */
-static int await(const struct peer *peer, int error)
-{
-        int on = 1, fd = SSL_get_fd(peer->ssl);
-        struct pollfd ready = { .fd = fd, .events = error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN };
-
-        if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-                return 0;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-        return poll(&ready, 1, -1) == 1;
-}
-
-static int again(const struct peer *peer, int result)
-{
-        return await(peer, SSL_get_error(peer->ssl, result));
-}
-
 static void write_records(struct peer *peer, const char *bytes, size_t len)
 {
         int done = 0;
 
         while (!peer->broken && len && (done = SSL_write(peer->ssl, bytes, (int)len)) <= 0)
-                peer->broken = !again(peer, done);
+                peer->broken = !server_again(peer->ssl, done);
         while (!peer->broken && (done = (int)BIO_flush(peer->wire)) <= 0) {
                 struct pollfd ready = { .fd = SSL_get_fd(peer->ssl), .events = POLLOUT };
                 peer->broken = !BIO_should_retry(peer->wire) || poll(&ready, 1, -1) != 1;
@@ -618,73 +592,38 @@ static void serve_signed(struct peer *peer)
                 }
                 int why = SSL_get_error(peer->ssl, got);
                 flush(peer); /* together, when nothing more is there to be read */
-                if (!await(peer, why))
+                if (!server_wait(peer->ssl, why))
                         break;
         }
         flush(peer);
 }
 
-static void *serve(void *argument)
+static void serve(SSL *ssl, int listener)
 {
-        struct peer *peer = argument;
-        int done;
+        struct peer *peer = calloc(1, sizeof *peer);
 
-        while ((done = SSL_accept(peer->ssl)) <= 0 && again(peer, done))
-                ;
-        if (done == 1) {
+        if (!peer)
+                exit(1);
+        peer->ssl = ssl;
+        peer->pop3 = listener == pop3_listener;
+        SSL_set_read_ahead(ssl, 1);
+        if (server_greet(ssl)) {
                 BIO *gather = BIO_new(BIO_f_buffer());
                 if (!gather || BIO_set_write_buffer_size(gather, WIRE) != 1)
                         exit(1);
-                peer->wire = BIO_push(gather, SSL_get_wbio(peer->ssl));
-                BIO_up_ref(SSL_get_rbio(peer->ssl));
-                SSL_set0_wbio(peer->ssl, peer->wire);
+                peer->wire = BIO_push(gather, SSL_get_wbio(ssl));
+                BIO_up_ref(SSL_get_rbio(ssl));
+                SSL_set0_wbio(ssl, peer->wire);
                 serve_signed(peer);
-                (void)SSL_shutdown(peer->ssl);
+                (void)SSL_shutdown(ssl);
                 (void)BIO_flush(peer->wire);
         }
-        (void)close(SSL_get_fd(peer->ssl));
-        SSL_free(peer->ssl);
+        (void)close(SSL_get_fd(ssl));
+        SSL_free(ssl);
         free(peer);
-        return NULL;
-}
-
-static void *listen_on(void *argument)
-{
-        int on = 1, listener = *(int *)argument;
-
-        for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-                struct peer *peer = calloc(1, sizeof *peer);
-                pthread_t thread;
-                if (!peer || !(peer->ssl = SSL_new(context)) || SSL_set_fd(peer->ssl, fd) != 1)
-                        exit(1);
-                peer->pop3 = listener == pop3_listener;
-                SSL_set_read_ahead(peer->ssl, 1);
-                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                if (pthread_create(&thread, NULL, serve, peer) || pthread_detach(thread))
-                        exit(1);
-        }
-        return NULL;
 }
 
 /* ---- the whole ---- */
-
-/* Listens at a free port there: which; 0 when it cannot. */
-static unsigned open_listener(int *fd, const char *where)
-{
-        struct sockaddr_in address = { .sin_family = AF_INET };
-        socklen_t len = sizeof address;
-        int room = UNREAD;
-        pthread_t thread;
-
-        *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (*fd < 0 || inet_pton(AF_INET, where, &address.sin_addr) != 1 ||
-            setsockopt(*fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room) < 0 ||
-            bind(*fd, (struct sockaddr *)&address, len) < 0 || listen(*fd, 512) < 0 ||
-            getsockname(*fd, (struct sockaddr *)&address, &len) < 0 ||
-            pthread_create(&thread, NULL, listen_on, fd))
-                return 0;
-        return ntohs(address.sin_port);
-}
 
 /* A message is as many whole lines as fit. */
 static int make_messages(const char *how_many, const char *how_large)
@@ -706,13 +645,9 @@ int main(int argc, char **argv)
         unsigned imap = 0, pop3 = 0;
         char input[64];
 
-        (void)signal(SIGPIPE, SIG_IGN);
-        context = SSL_CTX_new(TLS_server_method());
-        if (argc != 5 || !context || make_messages(argv[3], argv[4]) < 0 ||
-            SSL_CTX_use_certificate_chain_file(context, argv[1]) != 1 ||
-            SSL_CTX_use_PrivateKey_file(context, argv[1], SSL_FILETYPE_PEM) != 1 ||
-            !(imap = open_listener(&imap_listener, argv[2])) ||
-            !(pop3 = open_listener(&pop3_listener, argv[2]))) {
+        if (argc != 5 || make_messages(argv[3], argv[4]) < 0 || server_begin(argv[1]) < 0 ||
+            !(imap = server_listen(&imap_listener, argv[2], UNREAD)) ||
+            !(pop3 = server_listen(&pop3_listener, argv[2], UNREAD))) {
                 fprintf(stderr,
                         "fast_source: cannot begin (usage: fast_source CHAIN.pem ADDRESS COUNT SIZE)\n");
                 return 1;
