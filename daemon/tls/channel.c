@@ -13,6 +13,7 @@
 #include "daemon/tls/trust.h"
 #include "daemon/tls/x509.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -146,20 +147,51 @@ static enum transport_result on_read(struct transport *transport, uint8_t *to, s
         return TRANSPORT_DONE;
 }
 
+/* Sends what was gathered. What is in it is told as written when all of it has left, and not before. */
+static enum transport_result let_leave(struct channel *channel, size_t len, size_t *moved,
+                                       struct cause *cause)
+{
+        channel->number = channel_send_gathered(channel, channel->sealed < len);
+        if (channel->number == EAGAIN || channel->number == EINTR)
+                return TRANSPORT_WANT_WRITE;
+        if (channel->number) {
+                channel->broken = true;
+                channel_failed(channel->ssl, SSL_ERROR_SYSCALL, channel->number, cause);
+                return TRANSPORT_FAILED;
+        }
+        *moved = channel->sealed;
+        channel->sealed = 0;
+        return TRANSPORT_DONE;
+}
+
+/* OpenSSL writes one record each time. */
 static enum transport_result on_write(struct transport *transport, const uint8_t *from, size_t len,
                                       size_t *moved, struct cause *cause)
 {
         struct channel *channel = channel_of(transport);
+        enum transport_result result = TRANSPORT_DONE;
 
         *moved = 0;
         if (len == 0)
                 return TRANSPORT_DONE;
         ERR_clear_error();
         channel->number = 0;
-        channel->more_follows = len > SSL3_RT_MAX_PLAIN_LENGTH;
-        int result = SSL_write_ex(channel->ssl, from, len, moved);
-        channel->more_follows = false;
-        return result == 1 ? TRANSPORT_DONE : not_moved(channel, result, cause);
+        if (channel->sealed) /* of the last time: the same bytes again, and perhaps more behind them */
+                return let_leave(channel, len, moved, cause);
+        channel->gathers = len > SSL3_RT_MAX_PLAIN_LENGTH;
+        do {
+                size_t written = 0;
+                int done =
+                        SSL_write_ex(channel->ssl, from + channel->sealed, len - channel->sealed, &written);
+                if (done != 1)
+                        result = not_moved(channel, done, cause);
+                channel->sealed += written;
+        } while (result == TRANSPORT_DONE && channel->gathers && channel->sealed < len &&
+                 channel_gathers_more(channel));
+        channel->gathers = false;
+        /* What stopped it, unless it has failed, is met again by the next call. */
+        bool leaves = result != TRANSPORT_FAILED && (channel->sealed || channel->gathered_len);
+        return leaves ? let_leave(channel, len, moved, cause) : result;
 }
 
 static void on_finish(struct transport *transport)
@@ -187,6 +219,7 @@ static void channel_free(struct transport *transport)
         collect_free(channel->collected);
         channel_forget_evidence(channel);
         free(channel->ahead);
+        channel_drop_gathered(channel);
         free(channel->account);
         free(channel->host);
         free(channel);

@@ -21,15 +21,18 @@ struct channel {
         bool finished;      /* the handshake is done */
         bool broken;        /* nothing may be sent any more, not even close_notify */
         bool judged;
-        bool at_end;       /* the socket has no more */
-        bool more_follows; /* behind the record that is written there is another one, at once */
-        bool flooded;      /* too many records that bring nothing */
-        int number;        /* errno of the socket's last read or write; 0: it was none */
-        uint8_t *ahead;    /* read off the socket and not asked for yet; NULL: nothing is */
+        bool at_end;    /* the socket has no more */
+        bool gathers;   /* records that are written wait for others, and leave with them */
+        bool flooded;   /* too many records that bring nothing */
+        int number;     /* errno of the socket's last read or write; 0: it was none */
+        uint8_t *ahead; /* read off the socket and not asked for yet; NULL: nothing is */
         size_t ahead_at, ahead_len;
-        uint32_t records;           /* came since there was application data, */
-        uint32_t records_now;       /* and in this wake */
-        bool asked;                 /* the server asked for a client certificate, and there was none */
+        uint8_t *gathered; /* records that OpenSSL has written and the socket has not taken; NULL: none */
+        size_t gathered_at, gathered_len;
+        size_t sealed;        /* of the bytes to be written: they are in those, and not told as written */
+        uint32_t records;     /* came since there was application data, */
+        uint32_t records_now; /* and in this wake */
+        bool asked;           /* the server asked for a client certificate, and there was none */
         uint8_t first[FIRST_BYTES]; /* what the peer said first */
         uint8_t first_len;
         const char *staple;  /* a word of staple_check */
@@ -50,6 +53,12 @@ bool channel_heard_plain_text(const struct channel *channel);
 
 /* channel_wire.c: has the SSL read and write the socket, within the budget of a wake; -1: OpenSSL cannot. */
 int channel_use_wire(struct channel *channel) must_use;
+/* One more record of any length can be gathered. */
+bool channel_gathers_more(const struct channel *channel);
+/* Sends what has been gathered; `more`: other bytes follow at once. 0: all of it has left; else errno. */
+int channel_send_gathered(struct channel *channel, bool more) must_use;
+/* Without sending it. */
+void channel_drop_gathered(struct channel *channel);
 
 /* verdict.c: the callbacks of OpenSSL, and the offer to resume an earlier session. */
 int channel_on_verification(int good, X509_STORE_CTX *verification);

@@ -7,6 +7,9 @@
  *
  * OpenSSL asks for the head of a record and then for the rest. What it is given is read off the socket in one
  * piece beforehand, once the handshake is over; up to there the socket is left as it is, for who looks at it.
+ *
+ * It writes record by record. Those of one long write are gathered, and leave in one call. What was gathered
+ * and has not left goes ahead of whatever else is written: alerts, answers to the peer's KeyUpdate.
  */
 #include "common/limits.h"
 #include "daemon/tls/channel_parts.h"
@@ -105,14 +108,54 @@ static int wire_read(BIO *bio, char *to, int size)
         return channel_heard_plain_text(channel) ? not_now(bio, channel, EPROTO, 0) : (int)got;
 }
 
+/* A record at its longest is told by RFC 8446, 5.2; SSL3_RT_MAX_... are those of SSL 3. */
+enum {
+        RECORD_MOST = SSL3_RT_HEADER_LENGTH + SSL3_RT_MAX_PLAIN_LENGTH + 2048,
+        GATHER_MOST = 4 * RECORD_MOST,
+};
+
+bool channel_gathers_more(const struct channel *channel)
+{
+        return channel->gathered_len <= GATHER_MOST - RECORD_MOST;
+}
+
+void channel_drop_gathered(struct channel *channel)
+{
+        free(take(channel->gathered));
+        channel->gathered_at = channel->gathered_len = 0;
+}
+
+int channel_send_gathered(struct channel *channel, bool more)
+{
+        while (channel->gathered_at < channel->gathered_len) {
+                ssize_t sent = send(channel->fd, channel->gathered + channel->gathered_at,
+                                    channel->gathered_len - channel->gathered_at,
+                                    MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+                if (sent < 0)
+                        return errno;
+                channel->gathered_at += (size_t)sent;
+        }
+        channel_drop_gathered(channel);
+        return 0;
+}
+
 static int wire_write(BIO *bio, const char *from, int len)
 {
         struct channel *channel = BIO_get_data(bio);
+        bool gathers = channel->gathers && (size_t)len <= RECORD_MOST && channel_gathers_more(channel);
 
         BIO_clear_retry_flags(bio);
-        /* A record that others follow waits for them in the socket: four leave as one. */
-        int more = channel->more_follows ? MSG_MORE : 0;
-        ssize_t sent = send(channel->fd, from, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT | more);
+        if (gathers) {
+                if (!channel->gathered)
+                        channel->gathered = new_memory(GATHER_MOST);
+                memcpy(channel->gathered + channel->gathered_len, from, (size_t)len);
+                channel->gathered_len += (size_t)len;
+                return len;
+        }
+        int error = channel_send_gathered(channel, true);
+        if (error)
+                return not_now(bio, channel, error, BIO_FLAGS_WRITE);
+        ssize_t sent = send(channel->fd, from, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0)
                 return not_now(bio, channel, errno, BIO_FLAGS_WRITE);
         return (int)sent;

@@ -1219,6 +1219,175 @@ START_TEST(the_end)
 }
 END_TEST
 
+/* ---- long writes: records are gathered -------------------------------------------------------------------
+ */
+
+enum { LONG = 300 * KIB };
+
+/* A client whose socket is soon full, its server, and what each has said and heard. */
+struct upload {
+        struct pki leaf;
+        struct server server;
+        struct channel *channel;
+        struct transport *client;
+        uint8_t text[LONG], heard[LONG + 1];
+        size_t told, heard_len; /* told as written; heard by the server */
+};
+
+static void set_room(const struct upload *upload, int bytes)
+{
+        ck_assert_int_eq(setsockopt(upload->server.client_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes),
+                         0);
+}
+
+static struct upload *upload_begin(void)
+{
+        struct upload *upload = new_object(struct upload);
+        struct tls_policy policy = policy_for("mail.example");
+        struct cause cause = { 0 };
+        struct verdict verdict;
+
+        for (size_t i = 0; i < LONG; i++)
+                upload->text[i] = (uint8_t)(i * 7 + i / 251);
+        upload->leaf = good_leaf();
+        upload->server.leaf = &upload->leaf;
+        server_accept(&upload->server);
+        upload->channel = channel_new(&policy, upload->server.client_fd, &cause);
+        upload->client = channel_transport(upload->channel);
+        ck_assert_int_eq(shake_hands(upload->client, &upload->server, &cause), TRANSPORT_DONE);
+        channel_verdict(upload->channel, &verdict);
+        exchange(upload->client, &upload->server);
+        set_room(upload, 24 * KIB);
+        return upload;
+}
+
+static void upload_end(struct upload *upload)
+{
+        upload->client->free(upload->client);
+        server_hang_up(&upload->server);
+        server_done(&upload->server);
+        pki_free(&upload->leaf);
+        free(upload);
+}
+
+/* All that has come; whatever was told as written is in it. How OpenSSL calls its end. */
+static int upload_hear(struct upload *upload)
+{
+        size_t got = 0;
+        int result;
+
+        while ((result = SSL_read_ex(upload->server.ssl, upload->heard + upload->heard_len,
+                                     sizeof upload->heard - upload->heard_len, &got)) == 1)
+                upload->heard_len += got;
+        ck_assert_uint_ge(upload->heard_len, upload->told);
+        ck_assert_mem_eq(upload->heard, upload->text, upload->heard_len);
+        return SSL_get_error(upload->server.ssl, result);
+}
+
+/* Until the socket takes no more, or all is written: true. */
+static bool upload_write(struct upload *upload)
+{
+        struct cause cause = { 0 };
+        size_t moved = 0;
+
+        while (upload->told < LONG) {
+                enum transport_result result = upload->client->write(
+                        upload->client, upload->text + upload->told, LONG - upload->told, &moved, &cause);
+                if (result == TRANSPORT_WANT_WRITE) {
+                        ck_assert_uint_eq(moved, 0);
+                        return false;
+                }
+                ck_assert_int_eq(result, TRANSPORT_DONE);
+                ck_assert_uint_gt(moved, 0);
+                upload->told += moved;
+        }
+        return true;
+}
+
+START_TEST(gathered_records_leave_in_order)
+{
+        struct upload *upload = upload_begin();
+        size_t full = 0, cut = 0;
+
+        for (; !upload_write(upload); full++) {
+                cut += upload->channel->gathered_at > 0;
+                ck_assert_int_eq(upload_hear(upload), SSL_ERROR_WANT_READ);
+        }
+        ck_assert_uint_gt(full, 0);
+        ck_assert_uint_gt(cut, 0);
+        ck_assert_ptr_null(upload->channel->gathered);
+        ck_assert_int_eq(upload_hear(upload), SSL_ERROR_WANT_READ);
+        ck_assert_uint_eq(upload->heard_len, LONG);
+        upload_end(upload);
+}
+END_TEST
+
+/* What is gathered goes ahead of close_notify; where it cannot leave, that does not either. */
+START_TEST(the_end_behind_gathered_records)
+{
+        for (int full = 0; full < 2; full++) {
+                struct upload *upload = upload_begin();
+                ck_assert(!upload_write(upload));
+                size_t all = upload->told + upload->channel->sealed;
+                ck_assert_uint_gt(upload->channel->sealed, 0);
+                if (!full)
+                        set_room(upload, (int)MIB);
+                upload->client->finish(upload->client);
+                ck_assert_int_eq(upload_hear(upload), full ? SSL_ERROR_WANT_READ : SSL_ERROR_ZERO_RETURN);
+                if (full)
+                        ck_assert_uint_lt(upload->heard_len, all);
+                else
+                        ck_assert_uint_eq(upload->heard_len, all);
+                upload_end(upload);
+        }
+}
+END_TEST
+
+/* The answer to a KeyUpdate, too: what follows has the new key. */
+START_TEST(a_key_update_amid_gathered_records)
+{
+        struct upload *upload = upload_begin();
+        SSL *ssl = upload->server.ssl;
+        struct cause cause = { 0 };
+        uint8_t bytes[16];
+        size_t moved;
+
+        ck_assert(!upload_write(upload));
+        ck_assert_uint_gt(upload->channel->sealed, 0);
+        ck_assert_int_eq(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        ck_assert_int_eq(SSL_do_handshake(ssl), 1);
+        upload->client->taken = 0;
+        enum transport_result result =
+                upload->client->read(upload->client, bytes, sizeof bytes, &moved, &cause);
+        ck_assert(result == TRANSPORT_WANT_WRITE || result == TRANSPORT_WANT_READ);
+        while (!upload_write(upload))
+                ck_assert_int_eq(upload_hear(upload), SSL_ERROR_WANT_READ);
+        ck_assert_int_eq(upload_hear(upload), SSL_ERROR_WANT_READ);
+        ck_assert_uint_eq(upload->heard_len, LONG);
+        exchange(upload->client, &upload->server);
+        upload_end(upload);
+}
+END_TEST
+
+/* A peer that has gone is told of in the same words, and nothing is told as written. */
+START_TEST(gone_amid_gathered_records)
+{
+        struct upload *upload = upload_begin();
+        struct cause cause = { 0 };
+        size_t moved = 0;
+
+        ck_assert(!upload_write(upload));
+        close_fd(&upload->server.fd);
+        ck_assert_int_eq(upload->client->write(upload->client, upload->text + upload->told,
+                                               LONG - upload->told, &moved, &cause),
+                         TRANSPORT_FAILED);
+        ck_assert_uint_eq(moved, 0);
+        ck_assert_int_eq(cause.code, CAUSE_CLOSED);
+        upload->client->finish(upload->client);
+        upload_end(upload);
+}
+END_TEST
+
 START_TEST(what_was_negotiated)
 {
         struct pki leaf = good_leaf();
@@ -1489,6 +1658,10 @@ int main(void)
         tcase_add_test(tests, client_certificate_demanded);
         tcase_add_test(tests, bad_names);
         tcase_add_test(tests, the_end);
+        tcase_add_test(tests, gathered_records_leave_in_order);
+        tcase_add_test(tests, the_end_behind_gathered_records);
+        tcase_add_test(tests, a_key_update_amid_gathered_records);
+        tcase_add_test(tests, gone_amid_gathered_records);
         tcase_add_test(tests, what_was_negotiated);
         tcase_add_test(tests, certificates_are_shared);
         tcase_add_test(tests, tickets);
