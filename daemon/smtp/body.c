@@ -53,14 +53,18 @@ static inline uint8_t dots(const uint8_t *at, size_t count)
 }
 
 /* True when, between the first byte and the last, line ends are CRLF and nothing else is CR or LF; `dotless`:
- * and no line begins with a dot. */
+ * and no line begins with a dot. The last block is a whole one, too, and looks at some again: byte by byte,
+ * what is left would take as long as all that is before it. */
 static bool is_right(const uint8_t *at, size_t len, bool dotless)
 {
+        const uint8_t *last = len > BLOCK ? at + len - 1 - BLOCK : NULL;
         uint8_t wrong = 0;
 
-        for (; len > BLOCK && !wrong; at += BLOCK, len -= BLOCK)
+        if (!last)
+                return !wrong_ends(at, len - 1) && !(dotless && dots(at, len - 1));
+        for (; at < last && !wrong; at += BLOCK)
                 wrong = wrong_ends(at, BLOCK) | (dotless ? dots(at, BLOCK) : 0);
-        return !wrong && !wrong_ends(at, len - 1) && !(dotless && dots(at, len - 1));
+        return !wrong && !wrong_ends(last, BLOCK) && !(dotless && dots(last, BLOCK));
 }
 
 /* True for what goes as it is. */

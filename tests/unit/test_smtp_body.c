@@ -176,6 +176,28 @@ START_TEST(test_blocks)
 }
 END_TEST
 
+/* A piece of any length about that of blocks, with a CR alone at each place about its end. */
+START_TEST(test_lengths)
+{
+        char in[2 * BLOCK + 8];
+
+        for (size_t len = BLOCK - 4; len < sizeof in; len = len == BLOCK + 4 ? 2 * BLOCK - 4 : len + 1)
+                for (size_t at = len < BLOCK + 8 ? 0 : len - BLOCK - 8; at < len; at++) {
+                        struct buf out = BUF_WITH_MAX(8192);
+                        struct body body;
+                        memset(in, 'x', len);
+                        body_init(&body);
+                        ck_assert_int_eq(body_exact(&body, &out, (const uint8_t *)in, len), 0);
+                        in[at] = '\r';
+                        body_init(&body);
+                        bool exact = body_exact(&body, &out, (const uint8_t *)in, len) == 0 &&
+                                     body_exact_complete(&body);
+                        ck_assert_msg(!exact, "a CR at %zu of %zu", at, len);
+                        buf_free(&out);
+                }
+}
+END_TEST
+
 START_TEST(test_room)
 {
         struct body body;
@@ -228,6 +250,7 @@ int main(void)
         tcase_add_loop_test(tc, test_stuffed, 0, (int)count_of(bodies));
         tcase_add_test(tc, test_all_short_bodies);
         tcase_add_test(tc, test_blocks);
+        tcase_add_test(tc, test_lengths);
         tcase_add_test(tc, test_room);
         tcase_add_loop_test(tc, test_exact, 0, (int)count_of(exacts));
         suite_add_tcase(suite, tc);
