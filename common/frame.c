@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Bytes; they are on the stack. */
+/* Bytes. */
 enum { READ_AT_ONCE = 64 * KIB };
 
 void frame_reader_init(struct frame_reader *reader, size_t max)
@@ -132,7 +132,9 @@ int frame_receive(struct frame_reader *reader, int socket, struct cause *cause)
                 too_large(reader, cause);
                 return -2;
         }
-        uint8_t piece[READ_AT_ONCE]; /* what is kept is no larger than what came: connections may be many */
+        /* What is kept is no larger than what came: connections may be many. One thread reads, and no page is
+         * touched that nothing came into, as on the stack all of them are. */
+        static uint8_t piece[READ_AT_ONCE];
         union {
                 struct cmsghdr aligned;
                 char bytes[CMSG_SPACE(LIMIT_FRAME_FDS * sizeof(int))];
