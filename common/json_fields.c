@@ -9,6 +9,15 @@
 #include "common/times.h"
 
 #include <inttypes.h>
+#include <sys/random.h>
+
+void json_seed(void)
+{
+        uint32_t seed;
+
+        if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed)
+                json_object_seed(seed);
+}
 
 /* Sentences name the field, never its value: it may be a secret. A `max` of 0 is none but that of a
  * frame. */

@@ -36,6 +36,10 @@ struct json_field {
 int json_read_fields(const json_t *object, const struct json_field *fields, size_t count, void *out,
                      struct causes *problems) must_use;
 
+/* What objects order their members by is drawn here, by one call; left to itself, jansson opens a device for
+ * it. Before the first object. */
+void json_seed(void);
+
 /* {code, text, remedy, retries, property} of a cause; NULL or CAUSE_NONE gives null. */
 json_t *cause_json(const struct cause *cause) must_use;
 /* [{property, code, text, remedy}] */

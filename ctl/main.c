@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* emailsecctl: reads the command line, runs the command, gives its exit status. By the names sendmail,
  * mailq and newaliases it is these. */
+#include "common/json_fields.h"
 #include "ctl/cmds.h"
 #include "ctl/fleet.h"
 #include "ctl/options.h"
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
 {
         struct tool tool = { 0 };
         fill_standard_descriptors();
+        json_seed();
         const struct mail_name *name = argc > 0 ? mail_name(argv[0]) : NULL;
         int status = name ? as_sendmail(&tool, name, argc, argv) : run(&tool, argc, argv);
         if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE)

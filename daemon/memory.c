@@ -3,6 +3,7 @@
 #include "daemon/memory.h"
 
 #include "common/cleanup.h"
+#include "common/json_fields.h"
 
 #include <jansson.h>
 #include <malloc.h>
@@ -60,5 +61,6 @@ void memory_open(void)
         (void)mallopt(M_MMAP_THRESHOLD, LARGE);
         (void)mallopt(M_TRIM_THRESHOLD, FREE_AT_END);
         json_set_alloc_funcs(json_allocate, json_wipe_and_free);
+        json_seed();
         (void)CRYPTO_set_mem_functions(openssl_allocate, openssl_resize, openssl_free);
 }
