@@ -102,6 +102,16 @@ static int is_let_go(struct work *work)
                                           : 0;
 }
 
+/* At once as much as a large one comes to, and the same again when a chunk has gone: room that grows as it
+ * comes is of fresh pages each time, copied and wiped, and what is used once is not used up. */
+static void make_room(struct buf *out)
+{
+        enum { ROOM = LIMIT_INTAKE_MEMORY + READ_PIECE };
+
+        if (out->len < ROOM && !buf_room(out, ROOM - out->len))
+                return; /* then it grows, or fails, as it is filled */
+}
+
 /* Makes room in memory by moving whole chunks to the file, at the end all that is there. */
 static int spill(struct work *work, bool all)
 {
@@ -113,6 +123,8 @@ static int spill(struct work *work, bool all)
                     0)
                         return -1;
                 buf_consume(&taking->out, len);
+                if (!all)
+                        make_room(&taking->out);
         }
         return 0;
 }
@@ -180,6 +192,8 @@ static int feed_file(struct work *work)
                                    "the descriptor is not a regular file or memfd");
         if (st.st_size > 0 && (uint64_t)st.st_size > most)
                 return too_large(work);
+        if (st.st_size >= LIMIT_INTAKE_MEMORY)
+                make_room(&work->taking.out);
         scoped(scoped_free) uint8_t *piece = new_zeroed(1, READ_PIECE);
         while (is_let_go(work) == 0) {
                 ssize_t got = read_client(work->fd, piece, READ_PIECE, (off_t)at);
@@ -205,6 +219,8 @@ static void put_in_order(struct work *work)
         struct taking *taking = &work->taking;
         int result = is_let_go(work);
 
+        if (work->len >= LIMIT_INTAKE_MEMORY)
+                make_room(&work->taking.out);
         if (result == 0)
                 result = work->fd >= 0 ? feed_file(work) : feed(work, work->bytes, work->len);
         if (result == 0)
