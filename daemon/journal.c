@@ -23,6 +23,7 @@ typedef void capture_fn(int priority, const char *message_id, const char *text);
 
 static atomic_int max_priority = LOG_INFO;
 static atomic_bool to_journal;
+static atomic_int to_person = -1; /* stderr is a terminal; -1: not known before journal_open() */
 static _Atomic(capture_fn *) capture_message;
 
 enum {
@@ -72,6 +73,7 @@ static bool stderr_is_the_journal(void)
 void journal_open(int priority, enum journal_target target)
 {
         atomic_store(&max_priority, priority);
+        atomic_store(&to_person, isatty(STDERR_FILENO));
         atomic_store(&to_journal,
                      target == JOURNAL_JOURNAL || (target == JOURNAL_AUTO && stderr_is_the_journal()));
 }
@@ -173,7 +175,10 @@ static void write_to_stderr(const struct subject *subject, int priority, const c
         const char *remedy = has_cause(subject) ? cause_remedy_of(subject->cause) : "";
         char prefix[16] = "";
 
-        if (!isatty(STDERR_FILENO))
+        int person = atomic_load(&to_person);
+        if (person < 0)
+                person = isatty(STDERR_FILENO);
+        if (!person)
                 (void)snprintf(prefix, sizeof prefix, "<%d>", priority);
         bool about = account || remedy[0];
         char *scoped(scoped_free) line =
