@@ -72,18 +72,13 @@ static const struct runner_class runner_class = { .due = on_time,
 
 /* ---- from outside ---- */
 
-static int64_t within(uint32_t spread_ms)
-{
-        return spread_ms ? (int64_t)(random_number() % spread_ms) : 0;
-}
-
 struct receiver *receiver_new(struct account *account, uint32_t spread_ms)
 {
         struct receiver *receiver = new_object(struct receiver);
 
         runner_init(&receiver->runner, &runner_class, account);
         if (account_enabled(account))
-                timer_set(receiver->runner.timer, within(spread_ms));
+                timer_set(receiver->runner.timer, random_within(spread_ms));
         return receiver;
 }
 
@@ -98,7 +93,7 @@ void receiver_start_over(struct receiver *receiver, uint32_t spread_ms)
         receiver->runner.failures = 0;
         timer_stop(receiver->runner.timer);
         if (runner_may_run(&receiver->runner))
-                timer_set(receiver->runner.timer, within(spread_ms));
+                timer_set(receiver->runner.timer, random_within(spread_ms));
 }
 
 int64_t receiver_rests_ms(const struct receiver *receiver)

@@ -29,11 +29,6 @@ static bool may_check(const struct sender *sender)
                !sender->freed && !secret_is_missing(values);
 }
 
-static int64_t spread_ms(int64_t most)
-{
-        return most > 0 ? (int64_t)(random_number() % (uint32_t)(most + 1)) : 0;
-}
-
 static int64_t delay_ms(const struct sender *sender)
 {
         int64_t rate = prop_number(&sender->runner.account->values, PROP_CHECK_RATE),
@@ -41,9 +36,9 @@ static int64_t delay_ms(const struct sender *sender)
 
         if (sender->runner.account->status ==
             ACCOUNT_OK) /* in milliseconds a month would not fit into what is drawn */
-                return (rate * 9 / 10 + spread_ms(rate / 5)) * 1000;
+                return (rate * 9 / 10 + random_within((uint32_t)(rate / 5) + 1)) * 1000;
         if (sender->runner.account->status != ACCOUNT_CONNECTING)
-                return (rests > 0 ? rests : 0) + spread_ms(SOONER_MS);
+                return (rests > 0 ? rests : 0) + random_within(SOONER_MS + 1);
         return SETTLE_MS;
 }
 
@@ -61,7 +56,8 @@ void sender_check_soon(struct sender *sender)
 
         if (may_check(sender))
                 timer_set(sender->check,
-                          SETTLE_MS + spread_ms(most < SPREAD_MOST_MS ? most : SPREAD_MOST_MS));
+                          SETTLE_MS + random_within(
+                                              (uint32_t)(most < SPREAD_MOST_MS ? most : SPREAD_MOST_MS) + 1));
 }
 
 void sender_check_due(void *ctx)
@@ -71,7 +67,7 @@ void sender_check_due(void *ctx)
         if (!may_check(sender))
                 return;
         if (sender_rests_ms(sender) >= 0) {
-                timer_set(sender->check, sender_rests_ms(sender) + spread_ms(SOONER_MS));
+                timer_set(sender->check, sender_rests_ms(sender) + random_within(SOONER_MS + 1));
                 return;
         }
         sender->checking = true;
@@ -266,9 +262,8 @@ struct sender *sender_new(struct account *account, uint32_t spread_ms)
         sender->check = timer_new(sender_check_due, sender);
         plan_first_check(sender, spread_ms);
         /* at a start thousands of accounts do not begin in one instant */
-        sender_arm(sender, rate > 0 ? (int64_t)(random_number() %
-                                                (uint32_t)(rate * 1000 < 60000 ? rate * 1000 : 60000))
-                                    : 0);
+        int64_t most = rate * 1000 < 60000 ? rate * 1000 : 60000;
+        sender_arm(sender, random_within(most > 0 ? (uint32_t)most : 0));
         return sender;
 }
 
