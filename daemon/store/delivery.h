@@ -124,6 +124,10 @@ int delivery_content_find(const struct arrival *arrival, const struct item *item
                           const struct fetched_key *key, fetched_finder *find, struct database *db,
                           char **file, struct cause *cause) must_use;
 
+/* Where the header of a note ends, by which it is known again: it says nothing of UIDs, which are others when
+ * a folder is numbered anew. */
+size_t delivery_note_head(const struct buf *head);
+
 /* delivery.c: one has ended. Loop. */
 void delivery_over(void);
 

@@ -10,16 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Of a note its header alone, as its tag is. */
-static void end_head(struct buf *head, uint8_t digest[SHA256_SIZE])
-{
-        const char *bytes = (const char *)buf_bytes(head);
-        const char *end = memmem(bytes, head->len, "\r\n\r\n", 4);
-
-        sha256_of(bytes, end ? (size_t)(end - bytes) : head->len, digest);
-}
-
-/* Of the message as it came. */
+/* Of the message as it came; of a note its header alone, as its tag is. */
 static int sha256_again(const struct arrival *arrival, const struct item *item, uint8_t digest[SHA256_SIZE],
                         struct cause *cause)
 {
@@ -45,7 +36,7 @@ static int sha256_again(const struct arrival *arrival, const struct item *item, 
                 return cause_errno(cause, errno, "cannot read a received message");
         sha256_end(hash, digest);
         if (item->entry.left)
-                end_head(&head, digest);
+                sha256_of(buf_bytes(&head), delivery_note_head(&head), digest);
         return 0;
 }
 

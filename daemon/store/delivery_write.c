@@ -257,14 +257,11 @@ static void no_longer_half(struct arrival *arrival, time_t now)
         arrival->half[0] = '\0';
 }
 
-/* A note is known again by its header, which says nothing of UIDs: they are others when a folder is numbered
- * anew. */
-static void tag_of_head(const struct arrival *arrival, uint8_t tag[CONTENT_TAG_SIZE])
+size_t delivery_note_head(const struct buf *head)
 {
-        const char *head = (const char *)buf_bytes(&arrival->head);
-        const char *end = memmem(head, arrival->head.len, "\r\n\r\n", 4);
+        const uint8_t *bytes = buf_bytes(head), *end = memmem(bytes, head->len, "\r\n\r\n", 4);
 
-        content_tag_of(head, end ? (size_t)(end - head) : arrival->head.len, tag);
+        return end ? (size_t)(end - bytes) : head->len;
 }
 
 static void end(struct delivery *delivery, uint8_t odd)
@@ -282,7 +279,7 @@ static void end(struct delivery *delivery, uint8_t odd)
 
         content_tag_end(arrival->tagging, item->tag);
         if (item->entry.left)
-                tag_of_head(arrival, item->tag);
+                content_tag_of(buf_bytes(&arrival->head), delivery_note_head(&arrival->head), item->tag);
         close_fd(&arrival->fd);
         const char *head = (const char *)buf_bytes(&arrival->head);
         header_summary_read(head, arrival->head.len, &item->summary);
