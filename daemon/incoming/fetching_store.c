@@ -28,7 +28,7 @@ enum {
         COUNTED = 128,                  /* bytes */
         TAKEN_AFTER = 3,                /* tries that brought what was not announced: it is what it is */
         BACKLOG_HIGH = 4 * 1024 * 1024, /* not yet on disk: the server waits */
-        BACKLOG_LOW = 1 * 1024 * 1024,
+        BACKLOG_SMALL = 1024 * 1024, /* of messages that cost more than their bytes: memory would be fresh */
 };
 
 static own_mail_test *is_own_mail;
@@ -118,12 +118,13 @@ static void round_over(struct fetching *fetching)
 static void committed(void *ctx, const struct delivered *messages, size_t count, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
+        bool tells = !fetching->freed && fetching_tells_server(fetching);
 
         fetching->committing = false;
         if (!cause)
                 hand_over(fetching);
         for (size_t i = 0; i < count; i++) {
-                if (!fetching->freed && !messages[i].entry.left && !messages[i].entry.odd)
+                if (tells && !messages[i].entry.left && !messages[i].entry.odd)
                         fetching_push(&fetching->tell, &fetching->tell_count, &fetching->tell_size,
                                       &messages[i].entry);
                 fetching->moved += messages[i].again && fetching->reconcile;
@@ -185,11 +186,19 @@ void fetching_keep_whole(struct fetching *fetching)
         hand_over(fetching);
 }
 
+/* From how many bytes on the server waits, until they are half as many. Large messages come in bursts, each
+ * with a sync of its own, and are slower by less. */
+static size_t backlog_most(const struct fetching *fetching)
+{
+        return fetching->got < BACKLOG_SMALL / 4 ? BACKLOG_SMALL : BACKLOG_HIGH;
+}
+
 static void on_disk_progress(void *ctx)
 {
         struct fetching *fetching = ctx;
 
-        if (!fetching->freed && fetching->filling && delivery_backlog(fetching->filling) < BACKLOG_LOW)
+        if (!fetching->freed && fetching->filling &&
+            delivery_backlog(fetching->filling) < backlog_most(fetching) / 2)
                 session_pause(fetching->session, false);
 }
 
@@ -339,7 +348,7 @@ int fetching_on_message_piece(void *ctx, const uint8_t *bytes, size_t len)
                 count_lines(fetching, bytes, len);
         if (delivery_piece(fetching->filling, bytes, len, &cause) < 0)
                 return disk_failed(fetching, &cause);
-        if (delivery_backlog(fetching->filling) > BACKLOG_HIGH)
+        if (delivery_backlog(fetching->filling) > backlog_most(fetching))
                 session_pause(fetching->session, true);
         return 0;
 }

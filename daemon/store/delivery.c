@@ -9,17 +9,25 @@
 #include "common/limits.h"
 
 enum {
-        PIECE_READY = 256 * KIB, /* worth a job */
-        PIECE_MAX = 1 * MIB,     /* then the next one is begun */
+        PIECE_READY = 128 * KIB, /* worth a job */
+        PIECE_MAX = 256 * KIB,   /* then the next one is begun */
         PIECE_SMALL = 64 * KIB,  /* up to this it grows, and has room for all of it then: nothing is copied */
         PIECE_STEPS = 4096,
-        SPARES = 6, /* as many as a message of one account has that comes faster than it is written */
+        SPARES = 16,       /* as many as a message of one account has that comes faster than it is written */
+        SPARE_ITEMS = 3,   /* an account has so many batches at once, */
+        ITEMS_MOST = 1024, /* of about as many messages each */
 };
 
-/* Pieces that are used again while anything arrives, so that their memory is not the system's in between. */
+/* Pieces and arrays of items that are used again while anything arrives, so that their memory is not the
+ * system's in between. */
 static struct {
         struct piece *first;
         unsigned count;
+        struct {
+                struct item *items;
+                size_t size;
+        } items[SPARE_ITEMS];
+        unsigned items_count;
         size_t deliveries;
 } spares;
 
@@ -59,12 +67,34 @@ static void piece_done(struct piece *piece)
         spares.count++;
 }
 
+static void items_take(struct arrival *arrival)
+{
+        if (!spares.items_count)
+                return;
+        spares.items_count--;
+        arrival->items = spares.items[spares.items_count].items;
+        arrival->size = spares.items[spares.items_count].size;
+}
+
+void delivery_items_done(struct arrival *arrival)
+{
+        if (spares.items_count == SPARE_ITEMS || arrival->size > ITEMS_MOST) {
+                free(take(arrival->items));
+        } else if (arrival->items) {
+                spares.items[spares.items_count].size = arrival->size;
+                spares.items[spares.items_count++].items = take(arrival->items);
+        }
+        arrival->count = arrival->size = 0;
+}
+
 void delivery_over(void)
 {
         if (--spares.deliveries)
                 return;
         while (spares.first)
                 piece_free(piece_take());
+        while (spares.items_count)
+                free(spares.items[--spares.items_count].items);
 }
 
 static void work(struct job *job)
@@ -136,6 +166,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->begun = loop_wall();
         delivery->job = (struct job){ .work = work, .done = worked };
         delivery_arrival_init(&delivery->arrival);
+        items_take(&delivery->arrival);
         return delivery;
 }
 

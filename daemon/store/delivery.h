@@ -130,6 +130,8 @@ size_t delivery_note_head(const struct buf *head);
 
 /* delivery.c: one has ended. Loop. */
 void delivery_over(void);
+/* Its items, of which nothing is needed any more, are another one's next. Loop. */
+void delivery_items_done(struct arrival *arrival);
 
 /* delivery_record.c: the last phase. */
 struct fetched_key delivery_key(const struct delivery *delivery, const struct item *item);

@@ -344,8 +344,7 @@ void delivery_arrival_end(struct arrival *arrival)
                 free(item->known_file);
                 free(item->placed_in);
         }
-        free(take(arrival->items));
-        arrival->count = 0;
+        delivery_items_done(arrival);
         buf_free(&arrival->head);
         content_tag_free(&arrival->tagging);
         maildir_close(&arrival->maildir);
