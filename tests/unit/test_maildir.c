@@ -362,10 +362,10 @@ static const char *const texts[] = {
 };
 
 /* Each text behind a piece of its own, cut at each place: both parts are written by themselves. The tag is
- * that of what came. */
+ * that of what came. BEFORE: what a piece has to have to be worked on, and less than it takes. */
 START_TEST(each_message_is_whole)
 {
-        enum { BEFORE = 256 * KIB };
+        enum { BEFORE = 128 * KIB };
         scoped(scoped_free) char *text = new_zeroed(1, BEFORE + 100);
         size_t len = BEFORE + strlen(texts[_i]);
         struct delivery *delivery = delivery_new(&imap);
