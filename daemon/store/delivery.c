@@ -10,92 +10,9 @@
 
 enum {
         PIECE_READY = 128 * KIB, /* worth a job */
-        PIECE_MAX = 256 * KIB,   /* then the next one is begun */
         PIECE_SMALL = 64 * KIB,  /* up to this it grows, and has room for all of it then: nothing is copied */
         PIECE_STEPS = 4096,
-        SPARES = 16,       /* as many as a message of one account has that comes faster than it is written */
-        SPARE_ITEMS = 3,   /* an account has so many batches at once, */
-        ITEMS_MOST = 1024, /* of about as many messages each */
 };
-
-/* Pieces and arrays of items that are used again while anything arrives, so that their memory is not the
- * system's in between. */
-static struct {
-        struct piece *first;
-        unsigned count;
-        struct {
-                struct item *items;
-                size_t size;
-        } items[SPARE_ITEMS];
-        unsigned items_count;
-        size_t deliveries;
-} spares;
-
-static struct piece *piece_take(void)
-{
-        struct piece *piece = spares.first;
-
-        if (!piece) {
-                piece = new_object(struct piece);
-                buf_init(&piece->bytes, PIECE_MAX);
-                return piece;
-        }
-        spares.first = take(piece->next);
-        spares.count--;
-        return piece;
-}
-
-static void piece_free(struct piece *piece)
-{
-        if (!piece)
-                return;
-        buf_free(&piece->bytes);
-        free(piece->steps);
-        free(piece);
-}
-
-static void piece_done(struct piece *piece)
-{
-        if (spares.count == SPARES) {
-                piece_free(piece);
-                return;
-        }
-        buf_clear(&piece->bytes);
-        piece->step_count = 0;
-        piece->next = spares.first;
-        spares.first = piece;
-        spares.count++;
-}
-
-static void items_take(struct arrival *arrival)
-{
-        if (!spares.items_count)
-                return;
-        spares.items_count--;
-        arrival->items = spares.items[spares.items_count].items;
-        arrival->size = spares.items[spares.items_count].size;
-}
-
-void delivery_items_done(struct arrival *arrival)
-{
-        if (spares.items_count == SPARE_ITEMS || arrival->size > ITEMS_MOST) {
-                free(take(arrival->items));
-        } else if (arrival->items) {
-                spares.items[spares.items_count].size = arrival->size;
-                spares.items[spares.items_count++].items = take(arrival->items);
-        }
-        arrival->count = arrival->size = 0;
-}
-
-void delivery_over(void)
-{
-        if (--spares.deliveries)
-                return;
-        while (spares.first)
-                piece_free(piece_take());
-        while (spares.items_count)
-                free(spares.items[--spares.items_count].items);
-}
 
 static void work(struct job *job)
 {
@@ -135,7 +52,7 @@ static void worked(struct job *job)
         struct delivery *delivery = container_of(job, struct delivery, job);
 
         delivery->backlog -= delivery->working->bytes.len;
-        piece_done(take(delivery->working));
+        delivery_piece_done(take(delivery->working));
         if (delivery->arrival.failed && !delivery->failed) {
                 delivery->failed = true;
                 delivery->failure = delivery->arrival.failure;
@@ -150,7 +67,6 @@ struct delivery *delivery_new(const struct delivery_target *target)
 {
         struct delivery *delivery = new_object(struct delivery);
 
-        spares.deliveries++;
         delivery->account = copy_text(target->account);
         delivery->owner = owner_of(target->account);
         delivery->key = owner_key(target->account);
@@ -166,7 +82,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->begun = loop_wall();
         delivery->job = (struct job){ .work = work, .done = worked };
         delivery_arrival_init(&delivery->arrival);
-        items_take(&delivery->arrival);
+        delivery_spares_hold(&delivery->arrival);
         return delivery;
 }
 
@@ -175,8 +91,8 @@ static struct piece *filling(struct delivery *delivery)
 {
         struct piece *piece = delivery->last;
 
-        if (!piece || piece->bytes.len >= PIECE_MAX || piece->step_count >= PIECE_STEPS) {
-                struct piece *fresh = piece_take();
+        if (!piece || piece->bytes.len >= DELIVERY_PIECE_MAX || piece->step_count >= PIECE_STEPS) {
+                struct piece *fresh = delivery_piece_take();
                 if (piece)
                         piece->next = fresh;
                 else
@@ -221,7 +137,7 @@ int delivery_begin(struct delivery *delivery, const struct mailbox_entry *entry,
 
 static int put_bytes(struct buf *to, const uint8_t *bytes, size_t len)
 {
-        if (to->len + len > PIECE_SMALL && !buf_room(to, PIECE_MAX - to->len))
+        if (to->len + len > PIECE_SMALL && !buf_room(to, DELIVERY_PIECE_MAX - to->len))
                 return -1;
         return buf_append(to, bytes, len);
 }
@@ -235,7 +151,7 @@ int delivery_piece(struct delivery *delivery, const uint8_t *bytes, size_t len, 
         reserve_arrived(len, false);
         while (len) {
                 struct piece *piece = filling(delivery);
-                size_t room = PIECE_MAX - piece->bytes.len;
+                size_t room = DELIVERY_PIECE_MAX - piece->bytes.len;
                 size_t part = len < room ? len : room;
                 if (put_bytes(&piece->bytes, bytes, part) < 0)
                         return cause_set(cause, CAUSE_STORAGE, "no memory for a received message");
@@ -330,7 +246,7 @@ void delivery_abandon(struct delivery *delivery)
         while (delivery->first && !delivery->half_kept) {
                 struct piece *piece = delivery->first;
                 delivery->first = piece->next;
-                piece_done(piece);
+                delivery_piece_done(piece);
         }
         if (!delivery->first)
                 delivery->last = NULL;

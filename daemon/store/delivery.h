@@ -116,7 +116,7 @@ void delivery_arrival_init(struct arrival *arrival);
 void delivery_arrival_work(struct delivery *delivery, struct piece *piece);
 /* Removes what is still in tmp/, but for the beginning of a large message. */
 void delivery_arrival_clean(struct arrival *arrival);
-/* The same, and frees everything. */
+/* The same, and frees everything but the array of items. */
 void delivery_arrival_end(struct arrival *arrival);
 
 /* delivery_content.c; while its file is in tmp/: what `find` knows of its content. Reader. */
@@ -128,10 +128,16 @@ int delivery_content_find(const struct arrival *arrival, const struct item *item
  * a folder is numbered anew. */
 size_t delivery_note_head(const struct buf *head);
 
-/* delivery.c: one has ended. Loop. */
-void delivery_over(void);
-/* Its items, of which nothing is needed any more, are another one's next. Loop. */
-void delivery_items_done(struct arrival *arrival);
+enum { DELIVERY_PIECE_MAX = 256 * 1024 }; /* bytes of a piece; then the next one is begun */
+
+/* delivery_spares.c; loop: what is used again. A piece; it is given back by delivery_piece_done(). */
+struct piece *delivery_piece_take(void) must_use;
+void delivery_piece_done(struct piece *piece);
+/* A delivery begins: its items have memory of an earlier one, where there is some. */
+void delivery_spares_hold(struct arrival *arrival);
+/* It has ended: its items, of which nothing is needed any more, are another one's next. The last one that
+ * ends gives all memory back. */
+void delivery_spares_let_go(struct arrival *arrival);
 
 /* delivery_record.c: the last phase. */
 struct fetched_key delivery_key(const struct delivery *delivery, const struct item *item);

@@ -34,8 +34,8 @@ static void free_delivery(struct delivery *delivery)
         free(delivery->key);
         free(delivery->folder);
         file_rules_done(&delivery->rules);
+        delivery_spares_let_go(&delivery->arrival);
         free(delivery);
-        delivery_over();
 }
 
 static struct delivered delivered_of(const struct item *item)

@@ -344,7 +344,7 @@ void delivery_arrival_end(struct arrival *arrival)
                 free(item->known_file);
                 free(item->placed_in);
         }
-        delivery_items_done(arrival);
+        arrival->count = 0;
         buf_free(&arrival->head);
         content_tag_free(&arrival->tagging);
         maildir_close(&arrival->maildir);

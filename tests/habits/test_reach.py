@@ -32,7 +32,7 @@ THROUGH = {
     "channel": ["daemon/tls/channel_wire.c", "daemon/tls/collect.c", "daemon/tls/handshake.c", "daemon/tls/sent_chain.c"],
     "trust": ["daemon/tls/trust_bundle.c", "daemon/tls/trust_stores.c"],
     "maildir": ["daemon/store/box.c", "daemon/store/delivery_commit.c", "daemon/store/delivery_content.c",
-                "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
+                "daemon/store/delivery_spares.c", "daemon/store/delivery_write.c", "daemon/store/inbox_lf.c",
                 "daemon/store/maildir_set.c"],
     "queue_table": ["daemon/store/owner_rows.c", "daemon/store/reserve_place.c", "daemon/store/client_file.c", "daemon/store/queue_flood.c", "daemon/store/digest.c"],
     "subscriber_table": ["daemon/store/subscriber_rows.c"],
