@@ -226,7 +226,7 @@ $(BUILD)/daemon/control/on_status.o: $(BUILD)/varlink_texts.h
 # A test includes the .c it tests; the archive member of that file is then never pulled in.
 UNIT_common  := buf cause dsn file_rules frame json_fields names printable properties tar times
 UNIT_esmtp   := esmtp
-UNIT_base    := backoff events heap loop journal settings netmon local_names networks
+UNIT_base    := backoff events heap loop journal settings netmon local_names networks random
 UNIT_store   := notice intake content_tag body_file replace_file database log_writes queue_table fetched_table missing_table maildir own_mail rest subscriber_table
 UNIT_wire    := engine connection resolve server_words
 UNIT_tls     := judge clock_doubt certificate allowed allowed_history trust trust_watch keys channel

@@ -177,10 +177,15 @@ static double seconds_for(size_t len)
         return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 }
 
+/* Others use the machine meanwhile: what costs too much does so at each look. */
 START_TEST(a_drip_costs_no_more_than_its_bytes)
 {
-        double small = seconds_for(LIMIT_REPLY / 4), large = seconds_for(LIMIT_REPLY - 8);
+        double small = 0, large = 1;
 
+        for (int look = 0; look < 5 && large >= 12 * small + 0.05; look++) {
+                small = seconds_for(LIMIT_REPLY / 4);
+                large = seconds_for(LIMIT_REPLY - 8);
+        }
         ck_assert_msg(large < 12 * small + 0.05, "%f against %f s", large, small);
 }
 END_TEST
