@@ -51,6 +51,9 @@ bool fetching_moved_on(const struct fetching *fetching);
 /* The session is gone or not wanted: what came whole is committed, the rest dropped. Freed when its last
  * answer has come; the account's next poll waits for that. */
 void fetching_free(struct fetching *fetching);
+/* The daemon ends, and all are freed: what others take in now is not waited for. It stays at the server, as
+ * what is put off does; what was recorded before it counts. */
+void fetching_stop_handing_on(void);
 
 /* The engine's callbacks, to be handed to the session, but for those of waiting, which the owner has; `ctx`
  * is a struct fetching ** that may hold NULL. */

@@ -129,6 +129,13 @@ void fetching_let_end(struct fetching *fetching)
         }
 }
 
+/* Each is freed by its last answer, which comes later. */
+void fetching_stop_handing_on(void)
+{
+        for (const struct fetching *one = ending; one; one = one->sibling)
+                hand_on_stop(one->hand_on);
+}
+
 /* At the head of each store answer: true when the object is still wanted. */
 bool fetching_answered(struct fetching *fetching)
 {

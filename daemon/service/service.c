@@ -11,6 +11,7 @@
 #include "daemon/accounts/secrets.h"
 #include "daemon/backoff.h"
 #include "daemon/events.h"
+#include "daemon/incoming/fetching.h"
 #include "daemon/incoming/receiver.h"
 #include "daemon/incoming/retention.h"
 #include "daemon/incoming/subscribers.h"
@@ -535,6 +536,7 @@ void service_close(void)
                 sender_free(take(account->sender));
                 receiver_free(take(account->receiver));
         }
+        fetching_stop_handing_on();
         tokens_close();
         local_names_close();
         devices_close();
