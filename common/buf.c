@@ -79,6 +79,12 @@ void buf_grown(struct buf *b, size_t len)
         b->len += len;
 }
 
+void buf_expect(struct buf *b, size_t size)
+{
+        if (b->len < size)
+                (void)!buf_room(b, size - b->len);
+}
+
 int buf_append(struct buf *b, const void *bytes, size_t len)
 {
         uint8_t *room = buf_room(b, len);

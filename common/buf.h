@@ -38,6 +38,9 @@ int buf_vappendf(struct buf *b, const char *format, va_list args) must_use print
  * NULL when the maximum would be passed. */
 uint8_t *buf_room(struct buf *b, size_t want) must_use;
 void buf_grown(struct buf *b, size_t len);
+/* It comes to `size` bytes in all before long: room for them is taken at once, since room that grows as they
+ * come is taken, copied and wiped anew each time. Without that memory it grows, or fails, as it is filled. */
+void buf_expect(struct buf *b, size_t size);
 
 /* First byte; valid until the next append. NULL only when nothing was ever held. */
 static inline const uint8_t *buf_bytes(const struct buf *b)

@@ -164,14 +164,11 @@ static void piece_taken(struct flight *f, size_t len)
         f->piece_len -= len;
 }
 
-/* At once as much as waits there of a large body: room that grows as it comes is taken, copied and wiped anew
- * each time. */
+/* At once as much as waits there of a large body. */
 static void make_room(struct smtp_session *s, const struct flight *f)
 {
-        struct buf *out = &s->engine.out;
-
-        if (f->piece_len > PIECE_MAX && out->len < OUT_MOST && !buf_room(out, OUT_MOST - out->len))
-                return; /* then it grows, or fails, as it is filled */
+        if (f->piece_len > PIECE_MAX)
+                buf_expect(&s->engine.out, OUT_MOST);
 }
 
 static size_t smaller(uint64_t a, uint64_t b)

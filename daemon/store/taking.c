@@ -102,14 +102,11 @@ static int is_let_go(struct work *work)
                                           : 0;
 }
 
-/* At once as much as a large one comes to, and the same again when a chunk has gone: room that grows as it
- * comes is of fresh pages each time, copied and wiped, and what is used once is not used up. */
+/* As much as a large one comes to, and the same again when a chunk has gone: what is used once is not used
+ * up. */
 static void make_room(struct buf *out)
 {
-        enum { ROOM = LIMIT_INTAKE_MEMORY + READ_PIECE };
-
-        if (out->len < ROOM && !buf_room(out, ROOM - out->len))
-                return; /* then it grows, or fails, as it is filled */
+        buf_expect(out, LIMIT_INTAKE_MEMORY + READ_PIECE);
 }
 
 /* Makes room in memory by moving whole chunks to the file, at the end all that is there. */

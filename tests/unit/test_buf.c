@@ -75,6 +75,28 @@ static bool holds(const struct buf *b, char c)
         return memchr(b->memory, c, b->size) != NULL;
 }
 
+/* What is held counts, what is more than the maximum is not taken. */
+START_TEST(expected_room_is_taken_once)
+{
+        struct buf b = BUF_WITH_MAX(10000);
+        char bytes[1000] = "x";
+
+        ck_assert_int_eq(buf_append(&b, bytes, sizeof bytes), 0);
+        buf_expect(&b, 5000);
+        const uint8_t *memory = b.memory;
+        ck_assert_uint_ge(b.size, 5000);
+        ck_assert_uint_eq(b.len, sizeof bytes);
+        for (int i = 0; i < 4; i++)
+                ck_assert_int_eq(buf_append(&b, bytes, sizeof bytes), 0);
+        buf_expect(&b, 5000);
+        buf_expect(&b, 100);
+        buf_expect(&b, 10001);
+        ck_assert_ptr_eq(b.memory, memory);
+        ck_assert_uint_eq(b.len, 5000);
+        buf_free(&b);
+}
+END_TEST
+
 START_TEST(forgotten_bytes_are_overwritten)
 {
         struct buf scoped(buf_free) b = BUF_WITH_MAX(1000);
@@ -159,6 +181,7 @@ int main(void)
         tcase_add_test(tc, maximum_is_exact);
         tcase_add_test(tc, content_is_handed_over_with_its_memory);
         tcase_add_test(tc, consumed_space_is_used_again);
+        tcase_add_test(tc, expected_room_is_taken_once);
         tcase_add_test(tc, forgotten_bytes_are_overwritten);
         tcase_add_test(tc, text_is_taken_and_memory_given_back);
         tcase_add_loop_test(tc, any_order_becomes_ascending, 0, 4);
