@@ -137,6 +137,13 @@ static void committed(void *ctx, const struct delivered *messages, size_t count,
                 round_over(fetching);
 }
 
+/* What it waited for is no longer before it. */
+static void server_goes_on(struct fetching *fetching)
+{
+        if (!fetching->freed)
+                session_pause(fetching->session, false);
+}
+
 /* in_order: its record moves the cursor to the last message; else the cursor stays, and each message is
  * known by its own row. */
 static void commit_full(struct fetching *fetching)
@@ -146,8 +153,7 @@ static void commit_full(struct fetching *fetching)
         fetching->committing = true;
         fetching->answers++;
         delivery_commit(delivery, fetching->in_order ? fetching->full_last : 0, committed, fetching);
-        if (!fetching->freed)
-                session_pause(fetching->session, false);
+        server_goes_on(fetching);
 }
 
 /* One that need not wait for the disk is committed soon. */
@@ -171,6 +177,7 @@ static void hand_over(struct fetching *fetching)
                 return;
         if (delivery_messages(fetching->filling) == 0) {
                 delivery_abandon(take(fetching->filling));
+                server_goes_on(fetching); /* nobody else tells of what this one has written */
                 return;
         }
         fetching->full = take(fetching->filling);
@@ -193,11 +200,18 @@ static size_t backlog_most(const struct fetching *fetching)
         return fetching->got < BACKLOG_SMALL / 4 ? BACKLOG_SMALL : BACKLOG_HIGH;
 }
 
+/* By two batches: what fills while another one waits is not handed over at BATCH_MOST, and each message that
+ * is not recorded yet costs memory, however small it is. commit_full() ends it. */
+static bool is_behind(const struct fetching *fetching)
+{
+        return fetching->full && delivery_messages(fetching->filling) >= 2 * (size_t)BATCH_MOST;
+}
+
 static void on_disk_progress(void *ctx)
 {
         struct fetching *fetching = ctx;
 
-        if (!fetching->freed && fetching->filling &&
+        if (!fetching->freed && fetching->filling && !is_behind(fetching) &&
             delivery_backlog(fetching->filling) < backlog_most(fetching) / 2)
                 session_pause(fetching->session, false);
 }
@@ -381,7 +395,8 @@ static int end_message(struct fetching *fetching)
         if (delivery_end(fetching->filling, &cause) < 0)
                 return disk_failed(fetching, &cause);
         hand_over(fetching);
-        if (fetching->filling && delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES)
+        if (fetching->filling &&
+            (is_behind(fetching) || delivery_bytes(fetching->filling) >= 2 * (uint64_t)BATCH_BYTES))
                 session_pause(fetching->session, true); /* the disk is behind by two batches */
         return 0;
 }

@@ -48,7 +48,7 @@ enum call {
 struct fault {
         _Atomic int32_t skip;  /* so many go well first */
         _Atomic int32_t fail;  /* then so many fail; -1: all */
-        _Atomic int32_t error; /* with this errno; KILL: the daemon is killed at it */
+        _Atomic int32_t error; /* with this errno; KILL: the daemon is killed at it; HOLD: they wait */
         _Atomic int32_t seen;  /* calls on files below the folder */
         char match[32];        /* only those whose path ends so; empty: all */
 };
@@ -63,7 +63,7 @@ struct wanted {
         struct fault faults[CALLS];
 };
 
-enum { PAGE = 4096, FILES = 8, KILL = -1 };
+enum { PAGE = 4096, FILES = 8, KILL = -1, HOLD = -2, LOOK_USEC = 2000 };
 
 /* A file whose state on disk is followed. */
 struct followed {
@@ -134,6 +134,16 @@ static bool ends_with(const char *path, const char *end)
         return path_len >= end_len && strcmp(path + path_len - end_len, end) == 0;
 }
 
+/* A disk that does not answer: until the test heals it. */
+static bool holds(const struct fault *fault)
+{
+        if (atomic_load(&fault->error) != HOLD)
+                return false;
+        while (atomic_load(&fault->fail) != 0)
+                (void)usleep(LOOK_USEC);
+        return true;
+}
+
 /* True, with errno, when this call is one that shall fail. */
 static bool fails(enum call call, const char *path)
 {
@@ -148,6 +158,8 @@ static bool fails(enum call call, const char *path)
                 (void)atomic_fetch_sub(&fault->skip, 1);
                 return false;
         }
+        if (holds(fault))
+                return false;
         if (atomic_load(&fault->fail) > 0)
                 (void)atomic_fetch_sub(&fault->fail, 1);
         if (atomic_load(&fault->error) == KILL)

@@ -16,6 +16,7 @@ from waiting import until
 CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "ftruncate", "unlink", "read",
          "syncfs")
 KILL = -1      # as an error: the daemon is killed at the call
+HOLD = -2      # the call waits until heal(), and goes well then
 HEAD, FAULT = struct.Struct("=qiiqiiii"), struct.Struct("=iiii32s")
 LIBRARY = os.path.join(station_module.BUILD, "tests", "interpose.so")
 
