@@ -122,7 +122,7 @@ static void of_sender(const struct account *account, struct waiting *out)
                     "%lld of %lld sent today (maxSendablePerDay)", (long long)sent, (long long)most);
         else if (rests >= 0 && sender_is_throttled(account->sender))
                 set(out, WAITING_FOR_THROTTLE, in_ms(rests), "the server asked for less mail");
-        else if (rests >= 0)
+        else if (rests >= 0 && account->status == ACCOUNT_OK) /* else it begins anew just now */
                 set(out, WAITING_FOR_BACKOFF, in_ms(rests), "the last try failed");
         else if (sender_waits_for_place(account->sender))
                 of_place(sender_waits_for_place(account->sender), out);
@@ -159,6 +159,8 @@ void waiting_of(const struct account *account, struct waiting *out)
         case ACCOUNT_DOWN:
         case ACCOUNT_FAULT:
         case ACCOUNT_CHALLENGE:
+                if (account->sender && !sender_is_sending(account->sender))
+                        out->messages += counts.messages[QUEUE_SENDING]; /* on their way back */
                 set(out, reason_of_cause(account), next_try(account), "%s", account->cause->text);
                 break;
         case ACCOUNT_OK:

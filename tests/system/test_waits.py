@@ -253,6 +253,7 @@ def by_a_rejection(wait):
     wait.station.wait_status("a", "challenge")
     wait.station.ctl("challenge", "reject", wait.station.json("challenge", "list")[0]["id"])
     wait.station.wait_status("a", "fault")
+    assert "the last try failed" not in wait.station.log(), "what a decision starts over waits for nothing"
     return queued
 
 
@@ -333,7 +334,9 @@ def test_each_wait_is_told_alike(wait, how):
     sheet = until(lambda: station.account("a") if (station.account("a")["waitingFor"] or {}).get("reason") == reason_ else None)
     told = sheet["waitingFor"]
     assert status in (None, sheet["status"])
-    assert words in told["text"] and words in event["text"] and told["messages"] == 1 and bool(told["until"]) == timed
+    assert words in told["text"] and told["messages"] == 1 and bool(told["until"]) == timed
+    # once for each reason: that a person must decide was told of, and that one has is the account's status
+    assert ("must decide" if how is by_a_rejection else words) in event["text"]
     listed = station.ctl("queue", "list").out
     for message in [one for one in station.json("queue", "list") if one["account"] == "a"] + [station.message(queued)]:
         if reason_ == "throttle" and message["waitingFor"]["reason"] == "backoff":
