@@ -20,9 +20,9 @@
 
 enum {
         CLAIM_MESSAGES = 200, /* at once */
-        CLAIM_BYTES = 4 * 1024 * 1024,
+        CLAIM_BYTES = 2 * 1024 * 1024,
         POOL_LOW = 100,                   /* claim more below this, */
-        POOL_LOW_BYTES = 4 * 1024 * 1024, /* and this */
+        POOL_LOW_BYTES = 2 * 1024 * 1024, /* and this */
         QUEUE_COUNTS_FOR = 16,            /* times the pool: what is behind it may wait for something else */
 };
 
