@@ -390,7 +390,7 @@ deps-cockpit: deps
 # ---- benchmarks: ratios against others on the same sink; needs root, COUNT messages, median of ROUNDS ------
 COUNT ?= 2000
 ROUNDS ?= 3
-BENCH_HELPERS := clients fast_sink fast_source fast_writer slow_wire spawn_each
+BENCH_HELPERS := clients fast_reader fast_sink fast_source fast_writer slow_wire spawn_each
 $(BENCH_HELPERS:%=$(BUILD)/bench/%): $(BUILD)/bench/%: tests/bench/%.c $(built_with)
 	@mkdir -p $(@D)
 	$(call say,LD)$(unchecked) $(CC) $(CFLAGS) $(EM_CFLAGS) $(pkg_cflags) $(CPPFLAGS) $(depends) -MF $@.d $(EM_LDFLAGS) $(LDFLAGS) -o $@ $< $(daemon_libs)

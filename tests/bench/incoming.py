@@ -3,7 +3,8 @@
 """First fetch of a mailbox over TLS, beside mbsync, fetchmail, getmail6 and mpop, from one server in one run: messages a
 second, CPU a message and the ratio to ours, on a RAM disk and on a real one; then a look that finds nothing new. Then large
 messages: LARGE (100) of 1 MiB, and one of HUGE MiB (1,024) with the daemon's peak of memory above that at rest; and what a
-look with nothing new costs on a connection that is kept. A reader that throws everything away is the limit. The servers are
+look with nothing new costs on a connection that is kept. A reader that throws everything away is the limit, to a disk
+one that writes it (fast_reader.c). The servers are
 a private Dovecot, which is what takes most of the time where both share two processors, and fast_source.c, which costs next
 to nothing and keeps nothing on a disk. In the environment: COUNT, SIZE and RUNS; SERVERS ("dovecot fast"), ROWS ("small
 large huge"), DISKS ("RAM real") and PEERS_OF ("mbsync mpop", else all), which of these; LARGE_DISK ("RAM disk") for the large ones. Peers
@@ -209,10 +210,21 @@ uidls_file {folder}/uidls
     return ["mpop", "-q", "-C", rc], os.path.join(folder, "box", "new")
 
 
+def written(folder, server, trust, transport):
+    """fast_reader.c: the limit of a fetch to a disk."""
+    box = os.path.join(folder, "box")
+    for name in ("tmp", "new", "cur"):
+        os.makedirs(os.path.join(box, name))
+    return [load.helper("fast_reader"), server.host(), str(server.port(transport, "ssl")), trust, transport, BOX,
+            letters.PASSWORD, box, str(Load.count)], os.path.join(box, "new")
+
+
 PEERS = {
     "imap": {"mbsync": lambda *a: mbsync(*a, "no"), "mbsync FSync": lambda *a: mbsync(*a, "yes"),
-             "fetchmail": lambda *a: fetchmail(*a, "imap"), "getmail": lambda *a: getmail(*a, "imap")},
-    "pop3": {"mpop": mpop, "fetchmail": lambda *a: fetchmail(*a, "pop3"), "getmail": lambda *a: getmail(*a, "pop3")},
+             "fetchmail": lambda *a: fetchmail(*a, "imap"), "getmail": lambda *a: getmail(*a, "imap"),
+             "written away": lambda *a: written(*a, "imap")},
+    "pop3": {"mpop": mpop, "fetchmail": lambda *a: fetchmail(*a, "pop3"), "getmail": lambda *a: getmail(*a, "pop3"),
+             "written away": lambda *a: written(*a, "pop3")},
 }
 
 
@@ -361,7 +373,8 @@ def compare(transport, disk, server, certificates, trust, peers=True):
     if transport == "imap" and Load.count > 1:
         rows["and marks read"] = lambda: run_ours(transport, disk, server, certificates, {}, "markAsRead")
     for name, make in PEERS[transport].items() if peers else ():
-        if shutil.which(name.split()[0]) and (not CHOSEN or name.split()[0] in CHOSEN):
+        first = name.split()[0]
+        if (first == "written" or shutil.which(first)) and (not CHOSEN or first in CHOSEN):
             rows[name] = lambda make=make: run_peer(make, disk, server, trust)
     ours = None
     for name, run in rows.items():
