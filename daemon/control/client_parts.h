@@ -13,6 +13,7 @@
 #include "daemon/loop.h"
 #include "daemon/service/audit_trail.h"
 #include "daemon/store/client_file.h"
+#include "daemon/store/closers.h"
 
 struct client {
         int fd;

@@ -385,7 +385,7 @@ static void read_away(struct client *client)
 static void receive(struct client *client)
 {
         struct cause cause = { 0 };
-        frame_reader_take_fds(&client->reader, share_in_charge(client->share) || !client_files_hang());
+        frame_reader_take_fds(&client->reader, !closers_hang() || share_in_charge(client->share));
         int got = frame_receive(&client->reader, client->fd, &cause);
 
         if (got > 0)

@@ -11,6 +11,7 @@
 #include "daemon/loop.h"
 #include "daemon/random.h"
 #include "daemon/store/client_file.h"
+#include "daemon/store/closers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -563,7 +564,7 @@ void taking_cancel(uint64_t ticket)
 
 void takings_open(const char *state_directory)
 {
-        client_files_open(state_directory);
+        closers_open(state_directory);
         takings.threads = workers_new("store-intake", LIMIT_INTAKES);
         takings.first = NULL;
         takings.end = &takings.first;

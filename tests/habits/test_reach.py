@@ -56,6 +56,7 @@ BY_SYSTEM = {
         "daemon/control/on_account.c", "daemon/control/on_servers.c",
         "daemon/control/on_events.c", "daemon/control/on_inbox.c", "daemon/control/on_mail.c", "daemon/control/on_secrets.c",
         "daemon/control/on_queue.c", "daemon/control/on_status.c", "daemon/control/on_trust.c"],
+    ("processes beside the daemon that close descriptors", "test_closers test_fuse test_budgets"): ["daemon/store/closers.c"],
     ("the SMTP door: sockets, devices and what they hand in", "test_devices"): [
         "daemon/accounts/devices.c", "daemon/smtpd/spool.c",
         "daemon/smtpd/client_signin.c", "daemon/smtpd/client_requests.c"],

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Descriptors whose close may wait are closed by a few processes beside the daemon, which end by themselves and with it."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+import varlink
+from waiting import until
+
+CLOSERS = 16
+FRAME = b'{"method":"org.varlink.service.GetInfo"}\0'
+
+
+def children(pid):
+    """Of a daemon that may have ended."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as source:
+                found.update(source.read().split())
+    return found
+
+
+def hand_in(station, count):
+    """As many sockets, four with each call; the other ends of them, which read nothing more when they are closed."""
+    ends = []
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(station.socket)
+        for _ in range(count // 4):
+            pairs = [socket.socketpair() for _ in range(4)]
+            socket.send_fds(client, [FRAME], [theirs.fileno() for theirs, _ in pairs])
+            for theirs, ours in pairs:
+                theirs.close()
+                ours.settimeout(20)
+                ends.append(ours)
+            while not client.recv(65536).endswith(b"\0"):
+                pass
+    return ends
+
+
+def test_a_few_processes_close_many(station):
+    seen, over = set(), threading.Event()
+
+    def watch():
+        while not over.is_set():
+            seen.update(children(station.process.pid))
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for end in hand_in(station, 400):
+            with end:
+                assert end.recv(1) == b""
+    finally:
+        over.set()
+        watcher.join()
+    assert 0 < len(seen) <= 2 * CLOSERS, "each of them is used again"
+    until(lambda: not children(station.process.pid) or varlink.Client(station.socket).close(), 20)
+
+
+def test_they_end_with_the_daemon(station):
+    """What they have in common with it is the lock of the state folder as well."""
+    for end in hand_in(station, 8):
+        with end:
+            assert end.recv(1) == b""
+    closers = until(lambda: children(station.process.pid))
+    station.kill()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in closers), 20)
+    station.start()
