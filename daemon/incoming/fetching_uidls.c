@@ -145,15 +145,15 @@ static void leave_out_known(struct fetching *fetching)
 }
 
 /* What this account itself has deleted does not come again: with that policy, what looks the same is another
- * one. */
-static void pruned(void *ctx, bool some, const struct cause *cause)
+ * one. What it left at the server may. */
+static void pruned(void *ctx, enum uidls_gone gone, const struct cause *cause)
 {
         struct fetching *fetching = ctx;
 
         if (!fetching_answered(fetching) || fetching_stopped_by(fetching, cause))
                 return;
-        fetching->some_gone = some;
-        fetching->reconcile = some && !fetching_policy_is(fetching, WORD_DELETE);
+        fetching->some_gone = gone != NONE_GONE;
+        fetching->reconcile = gone >= (fetching_policy_is(fetching, WORD_DELETE) ? LEFT_GONE : SOME_GONE);
         if (fetching_list_more(fetching))
                 return;
         leave_out_known(fetching);

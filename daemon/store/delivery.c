@@ -74,6 +74,7 @@ struct delivery *delivery_new(const struct delivery_target *target)
         delivery->uidvalidity = target->uidvalidity;
         delivery->tell_server = target->tell_server;
         delivery->again_is_known = target->again_is_known;
+        delivery->deletes = target->deletes;
         if (target->file_into && file_rules_parse(target->file_into, &delivery->rules, NULL) < 0)
                 delivery->rules = (struct file_rules){ 0 }; /* not reached: a property is checked */
         delivery->unrecorded = target->unrecorded;

@@ -47,6 +47,7 @@ struct item {
         int64_t generation;
         time_t received;             /* when its row was made */
         bool known;                  /* a row says so: no file is made */
+        bool was_left;               /* that of one left at the server (fetched_find_left) */
         bool handed_on, handed_back; /* of the two only one, where the target has `give` */
         bool recorded;               /* its own row is there: none is made */
 };
@@ -73,7 +74,7 @@ struct delivery {
         struct owner owner;
         char *key; /* owner_key() of the account */
         uint64_t uidvalidity;
-        bool tell_server, reconcile, again_is_known;
+        bool tell_server, reconcile, again_is_known, deletes;
         struct file_rules rules; /* fileInto */
         time_t begun;
         struct unrecorded *unrecorded; /* of the look, or NULL */

@@ -313,6 +313,35 @@ static bool is_compared(const struct delivery *delivery, const struct item *item
         return delivery->reconcile || came_before || outstanding;
 }
 
+/* Messages of this batch that stand for one of those which were left at the server. */
+static int come_in_batch(const struct delivery *delivery, size_t index)
+{
+        const struct item *items = delivery->arrival.items;
+        int count = 0;
+
+        for (size_t i = 0; i < index; i++)
+                count += items[i].was_left && memcmp(items[i].tag, items[index].tag, CONTENT_TAG_SIZE) == 0;
+        return count;
+}
+
+static int look_up_content(struct delivery *delivery, size_t index, const struct fetched_key *key,
+                           struct database *db, struct cause *cause)
+{
+        struct item *item = &delivery->arrival.items[index];
+        fetched_finder *find = delivery->deletes ? fetched_find_left : fetched_find_digest;
+        char *file = NULL;
+        int found = delivery_content_find(&delivery->arrival, item, key, find, db, &file, cause);
+
+        if (found < 0)
+                return -1;
+        item->was_left = delivery->deletes && found > 0 && found > come_in_batch(delivery, index);
+        item->known = item->was_left || (!delivery->deletes && found);
+        if (item->known)
+                item->known_file = take(file);
+        free(file);
+        return 0;
+}
+
 /* That of a file without a row which holds the same, else a new one. */
 static void name_it(const struct delivery *delivery, struct item *item, const struct fetched_key *key,
                     struct unrecorded *unrecorded)
@@ -350,13 +379,9 @@ static int look_up_one(struct delivery *delivery, size_t index, bool any, struct
         if (item->known)
                 return 0;
         item->known = is_twin(&delivery->arrival, index, twins);
-        if (!item->known && is_compared(delivery, item)) {
-                int found = delivery_content_find(&delivery->arrival, item, &key, fetched_find_digest, db,
-                                                  &item->known_file, cause);
-                if (found < 0)
-                        return -1;
-                item->known = found;
-        }
+        if (!item->known && is_compared(delivery, item) &&
+            look_up_content(delivery, index, &key, db, cause) < 0)
+                return -1;
         name_it(delivery, item, &key, unrecorded);
         return 0;
 }

@@ -118,7 +118,8 @@ static struct fetched_message message_of(const struct delivery *delivery, const 
 {
         return (struct fetched_message){
                 .generation = item->generation,
-                .told = !delivery->tell_server || item->entry.left || item->entry.odd,
+                .told = !delivery->tell_server || item->entry.left || item->entry.odd ? SEEN_LEFT
+                                                                                      : SEEN_UNTOLD,
                 .how = item->known       ? SEEN_KNOWN
                        : item->handed_on ? SEEN_HANDED_ON
                                          : SEEN_PLACED,
@@ -136,6 +137,22 @@ static struct fetched_message message_of(const struct delivery *delivery, const 
         };
 }
 
+/* What changes of rows that are there already. */
+static int record_again(const struct delivery *delivery, const struct item *item, struct database *db,
+                        int64_t place, struct cause *cause)
+{
+        struct fetched_key key = delivery_key(delivery, item);
+        bool tells = delivery->tell_server && !item->entry.left && !item->entry.odd;
+
+        if (item->was_left && fetched_left_came(db, &key, seen_tag(item->tag), cause) < 0)
+                return -1;
+        if (!item->entry.missing || item->entry.odd == ODD)
+                return 0;
+        if (tells && item->recorded && fetched_tell_now(db, place, &key, cause) < 0)
+                return -1;
+        return missing_end_row(db, &key, cause);
+}
+
 static int record_items(const struct delivery *delivery, struct database *db, struct cause *cause)
 {
         struct fetched_record records[DB_MANY];
@@ -147,7 +164,7 @@ static int record_items(const struct delivery *delivery, struct database *db, st
         for (size_t i = delivery->recorded; i < delivery->recording; i++) {
                 const struct item *item = &delivery->arrival.items[i];
                 struct fetched_key key = delivery_key(delivery, item);
-                if (item->entry.missing && item->entry.odd != ODD && missing_end_row(db, &key, cause) < 0)
+                if (record_again(delivery, item, db, place, cause) < 0)
                         return -1;
                 if (item->recorded)
                         continue;

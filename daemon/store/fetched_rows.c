@@ -143,6 +143,38 @@ int fetched_find_digest(struct database *db, const struct fetched_key *key, stru
         return more;
 }
 
+/* Those of a digest that an account which deletes has left at the server: after the look that found them gone
+ * under their own UIDL alone. What it was to delete and did not answer for is none of them: it may have been
+ * deleted, and what looks the same be another alarm. Rather twice than lost. */
+#define LEFT_IS \
+        SEEN_PLACE_IS \
+        " AND digest = ? AND inbox IS NOT NULL AND told = 2 AND (gone = 2 OR (gone = 1 AND uidl = ?))"
+#define LEFT_VALUES(key, digest) v_text((key)->account), v_text((key)->folder), digest, v_text((key)->uidl)
+
+int fetched_find_left(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                      struct cause *cause)
+{
+        scoped(db_end) sqlite3_stmt *rows =
+                db_query(db, cause,
+                         "SELECT " FILE_OF ", count(*) OVER () FROM seen WHERE " LEFT_IS
+                         " ORDER BY uidl, generation LIMIT 1",
+                         VALUES(LEFT_VALUES(key, digest)));
+        int more = rows ? db_next(db, rows, cause) : -1;
+
+        *file = more > 0 ? db_text(rows, 0) : NULL;
+        return more > 0 ? sqlite3_column_int(rows, 1) : more;
+}
+
+int fetched_left_came(struct database *db, const struct fetched_key *key, struct value digest,
+                      struct cause *cause)
+{
+        return db_run(db, cause,
+                      "UPDATE seen SET told = 1 WHERE (place, uidvalidity, uid, uidl, generation) ="
+                      " (SELECT place, uidvalidity, uid, uidl, generation FROM seen WHERE " LEFT_IS
+                      " ORDER BY uidl, generation LIMIT 1)",
+                      VALUES(LEFT_VALUES(key, digest)));
+}
+
 static struct inbox_row inbox_row_of(const struct fetched_record *record)
 {
         const struct fetched_message *message = &record->message;
@@ -220,7 +252,7 @@ static int record_untold(struct database *db, int64_t place, const struct fetche
                 uint32_t last = records[next - 1].key.uid;
                 if (again && untold_end(db, place, key->uidvalidity, key->uid, last, cause) < 0)
                         return -1;
-                if (!records[at].message.told &&
+                if (records[at].message.told == SEEN_UNTOLD &&
                     untold_add(db, place, key->uidvalidity, key->uid, last, cause) < 0)
                         return -1;
         }
@@ -273,6 +305,17 @@ int fetched_record(struct database *db, int64_t place, const struct fetched_reco
         return 0;
 }
 
+int fetched_tell_now(struct database *db, int64_t place, const struct fetched_key *key, struct cause *cause)
+{
+        if (key->uidl[0])
+                return db_run(db, cause,
+                              "UPDATE seen SET told = 0 WHERE " SEEN_KEY_IS " AND told = 2 AND gone = 0",
+                              VALUES(SEEN_KEY_VALUES(key)));
+        if (untold_end(db, place, key->uidvalidity, key->uid, key->uid, cause) < 0)
+                return -1;
+        return untold_add(db, place, key->uidvalidity, key->uid, key->uid, cause);
+}
+
 int fetched_move_cursor(struct database *db, const char *account, const char *folder, uint64_t uidvalidity,
                         uint32_t uid, struct cause *cause)
 {
@@ -293,12 +336,12 @@ struct prune {
         struct owner owner;
         struct uidl_set *set;
         bool untold_is_open; /* a known one that the server was not told of is to be looked at */
-        bool some;           /* have gone */
-        bool more;           /* rows */
+        enum uidls_gone gone_are;
+        bool more;                                             /* rows */
         char last[sizeof((struct mailbox_entry *)NULL)->uidl]; /* UIDL of the last row gone through */
         struct mailbox_entry *gone;
         size_t gone_count;
-        void (*done)(void *ctx, bool some, const struct cause *cause);
+        void (*done)(void *ctx, enum uidls_gone gone, const struct cause *cause);
         void *ctx;
         struct job sorting;
         struct store_read read;
@@ -307,7 +350,7 @@ struct prune {
 
 static void finished(struct prune *prune, const struct cause *cause)
 {
-        prune->done(prune->ctx, prune->some, cause);
+        prune->done(prune->ctx, prune->gone_are, cause);
         free(prune->account);
         free(prune->gone);
         free(prune);
@@ -316,17 +359,16 @@ static void finished(struct prune *prune, const struct cause *cause)
 static void go_through(struct prune *prune, sqlite3_stmt *row)
 {
         bool found_before = sqlite3_column_int(row, 1) == 2; /* by a poll that was cut off */
+        bool told = sqlite3_column_int(row, 2) != SEEN_UNTOLD, was_left = sqlite3_column_int64(row, 3) > 0;
+        bool is_there = sqlite3_column_int(row, 2) == SEEN_LEFT || was_left;
 
         (void)snprintf(prune->last, sizeof prune->last, "%s", (const char *)sqlite3_column_text(row, 0));
-        prune->some |= found_before;
-        if (found_before)
-                return;
-        if (!uidl_set_has(prune->set, prune->last)) {
-                struct mailbox_entry *one = &prune->gone[prune->gone_count++];
-                memcpy(one->uidl, prune->last, sizeof one->uidl);
-                prune->some = true;
-        } else if (sqlite3_column_int64(row, 3) == 0 &&
-                   (sqlite3_column_int(row, 2) || !prune->untold_is_open)) {
+        if (found_before || !uidl_set_has(prune->set, prune->last)) {
+                enum uidls_gone gone = is_there ? LEFT_GONE : SOME_GONE;
+                prune->gone_are = gone > prune->gone_are ? gone : prune->gone_are;
+                if (!found_before)
+                        memcpy(prune->gone[prune->gone_count++].uidl, prune->last, sizeof prune->last);
+        } else if (!was_left && (told || !prune->untold_is_open)) {
                 uidl_set_note_known(prune->set, prune->last);
         }
 }
@@ -373,7 +415,10 @@ static int prune_work(struct store_write *write, struct database *db, struct cau
 
         for (size_t i = 0; i < prune->gone_count; i++) {
                 struct fetched_key key = fetched_key_of(prune->account, "", 0, &prune->gone[i]);
-                if (db_run(db, cause, "UPDATE seen SET gone = 2, told = 1 WHERE " SEEN_KEY_IS " AND gone = 0",
+                if (db_run(db, cause,
+                           "UPDATE seen SET gone = 2, told = CASE WHEN left_size > 0 OR told = 2 THEN 2 ELSE "
+                           "1 END"
+                           " WHERE " SEEN_KEY_IS " AND gone = 0",
                            VALUES(SEEN_KEY_VALUES(&key))) < 0 ||
                     db_run(db, cause, "DELETE FROM seen WHERE " SEEN_KEY_IS " AND inbox IS NULL",
                            VALUES(SEEN_KEY_VALUES(&key))) < 0)
@@ -425,7 +470,7 @@ static void sorted(struct job *job)
 }
 
 void fetched_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
-                         void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx)
+                         void (*done)(void *ctx, enum uidls_gone gone, const struct cause *cause), void *ctx)
 {
         struct prune *prune = new_object(struct prune);
 

@@ -73,10 +73,25 @@ int fetched_count(struct database *db, const struct fetched_key *key, size_t *co
  * has been deleted; the caller frees. */
 int fetched_find_digest(struct database *db, const struct fetched_key *key, struct value digest, char **file,
                         struct cause *cause) must_use;
+/* The same of an account that deletes at the server, of whose messages those alone come again that were left
+ * there on purpose: under a UIDL that has just gone, and under that of `key` before it went. How many there
+ * are, each of which stands for one that comes. */
+int fetched_find_left(struct database *db, const struct fetched_key *key, struct value digest, char **file,
+                      struct cause *cause) must_use;
+/* One of them has come, and stands for no other one. */
+int fetched_left_came(struct database *db, const struct fetched_key *key, struct value digest,
+                      struct cause *cause) must_use;
+
+/* Kept in the database, of a UIDL, so the numbers never change. */
+enum seen_told {
+        SEEN_UNTOLD, /* the server is to be told to delete it, and has not answered that it did */
+        SEEN_TOLD,   /* it has; before there was SEEN_LEFT that as well */
+        SEEN_LEFT,   /* left there: by the policy, as too large, or since it was not as announced */
+};
 
 struct fetched_message {
         int64_t generation;
-        bool told;
+        enum seen_told told;
         enum {
                 SEEN_NOTHING, /* nothing was taken */
                 SEEN_HANDED_ON,
@@ -96,6 +111,9 @@ struct fetched_record {
         struct fetched_key key;
         struct fetched_message message;
 };
+/* What was left since it was not as announced has come as announced: the server is to be told now. */
+int fetched_tell_now(struct database *db, int64_t place, const struct fetched_key *key, struct cause *cause)
+        must_use;
 /* The number of a folder, as rows have it; 0: it has none. */
 int fetched_place(struct database *db, const char *account, const char *folder, int64_t *place,
                   struct cause *cause) must_use;

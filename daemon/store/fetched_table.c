@@ -322,7 +322,7 @@ static int skip_work(struct store_write *write, struct database *db, struct caus
                 free(row.file);
                 nothing[count] = (struct fetched_record){ key,
                                                           { .generation = row.generation,
-                                                            .told = true,
+                                                            .told = SEEN_LEFT,
                                                             .how = SEEN_NOTHING,
                                                             .size = fetched->entries[i].size } };
                 count += !row.known;
@@ -393,7 +393,7 @@ static int told_work(struct store_write *write, struct database *db, struct caus
 
         if (fetched->count && !fetched->entries[0].uidl[0])
                 return told_by_ranges(fetched, db, cause);
-        return update_each(write, db, "UPDATE seen SET told = 1 WHERE " SEEN_KEY_IS " AND told = 0", cause);
+        return update_each(write, db, "UPDATE seen SET told = 1 WHERE " SEEN_KEY_IS " AND told <> 1", cause);
 }
 
 void fetched_told(const char *account, const char *folder, uint64_t uidvalidity,

@@ -51,13 +51,19 @@ void fetched_not_left(const char *account, const char *folder, uint64_t uidvalid
 void fetched_told(const char *account, const char *folder, uint64_t uidvalidity,
                   const struct mailbox_entry *entries, size_t count,
                   void (*done)(void *ctx, const struct cause *cause), void *ctx);
+/* At the server, of those that it had. */
+enum uidls_gone {
+        NONE_GONE,
+        SOME_GONE,
+        LEFT_GONE /* some that it was not told to delete */
+};
 /* Forgets UIDLs that the server no longer has: `set`, the caller's until `done`, is the complete present
  * list; it is sorted, and those that are here are noted as known (left ones are not; with `untold_is_open`
- * nor those that the server was not told of). `some`: there are such, and until fetched_look_over() their
+ * nor those that the server was not told of). `gone`: where there are such, until fetched_look_over() their
  * messages are known by digest, should they come again under other UIDLs, as those of a mailbox do that was
  * numbered anew or moved to another server. After it, under their own UIDLs alone. */
 void fetched_prune_uidls(const char *account, struct uidl_set *set, bool untold_is_open,
-                         void (*done)(void *ctx, bool some, const struct cause *cause), void *ctx);
+                         void (*done)(void *ctx, enum uidls_gone gone, const struct cause *cause), void *ctx);
 /* All that the server lists has come. Of no effect while one is missing (missing_table.h): it may be one of
  * those that have gone, under another UIDL. */
 void fetched_look_over(const char *account);

@@ -28,7 +28,9 @@ struct delivery_target { /* copied */
         uint64_t uidvalidity;  /* POP3: 0 */
         bool tell_server;      /* the policy flags or deletes: rows start as not told */
         bool again_is_known;   /* POP3: what went from the list and comes again, the same under its UIDL, is
-                                  known; not where this account itself deletes there */
+                                  known */
+        bool deletes;          /* POP3: this account itself deletes there: what it has deleted does not come
+                                  again, and what looks the same is another one */
         const char *file_into; /* the property fileInto */
         struct unrecorded *unrecorded; /* delivery_unrecorded.h; the caller's, until the answer; or NULL */
         /* Not NULL: messages are handed on instead of being placed in the Maildir, one after the other, each

@@ -29,7 +29,7 @@
  *                  the note about it. 0: the message itself is here
  * seen.gone        1: a UIDL that the server no longer has. 2: the same, found by a poll that is not over:
  *                  should its message come under another UIDL, it is known by its digest
- * seen.told        of a UIDL: 0 while the server is to be told to delete it. Of IMAP no longer read: untold
+ * seen.told        of a UIDL: enum seen_told. Of IMAP no longer read: untold
  * seen.generation  counts messages that a POP3 server gave the same UIDL one after the other
  * seen.digest      the first 15 bytes of the tag of the message; 16 bytes: of its SHA-256, of before
  * untold           UIDs from first to last, of messages that are here and of which an IMAP server is still to

@@ -198,6 +198,115 @@ def test_a_mailbox_that_is_empty_for_a_while(station, new_box):
         assert Counter(contents(station)) == Counter(numbered(1, 2, 3, 4))
 
 
+def deleting(station, box, **more):
+    station.add("incoming", "a", **channels.properties("pop3", "plain", box.host, box.port, "user",
+                                                       **{"deliveryPolicy": "delete", **more}))
+
+
+def polls(station, *expected):
+    """Twice: what a poll did to the mailbox is listed by the next one."""
+    for _ in range(2):
+        station.ctl("account", "poll", "a", code=None)
+        assert Counter(contents(station)) == Counter(expected)
+
+
+LEFT_THERE = {     # why a message that is here is at the server still, though the policy deletes
+    "not as announced": ({"announce": {1: 9000, 2: 9000}}, {}),
+    "another policy before": ({}, {"deliveryPolicy": "markAsUnread"}),
+}
+
+
+def test_the_same_alarm_after_a_quit_without_an_answer(station, new_box):
+    """The first may have been deleted, as it was here: the second is another one."""
+    one, = numbered(1)
+    box = new_box("pop3", contents=[one])
+    box.failing = {"QUIT": "-ERR not now"}
+    deleting(station, box)
+    polls(station, one)
+    with box.lock:
+        box.messages = []
+    box.add(one)
+    polls(station, one, one)
+
+
+@pytest.mark.parametrize("why", LEFT_THERE)
+def test_left_there_and_numbered_anew(station, new_box, why):
+    """It is known by its content under its new UIDL: each for one, and for no other one that looks the same."""
+    one, two = numbered(1, 2)
+    box = new_box("pop3", contents=[one, two])
+    trouble, properties = LEFT_THERE[why]
+    vars(box).update(trouble)
+    deleting(station, box, **properties)
+    polls(station, one, two)
+    assert len(box.messages) == 2
+    station.ctl("account", "set", "a", "deliveryPolicy=delete")
+    box.uidls = {1: "anew-1", 2: "anew-2"}
+    polls(station, one, two)
+    assert "other UIDLs than before" in station.log()
+    box.uidls = {}                      # moved once more, and two alarms come that look like the first
+    box.add(one)
+    box.add(one)
+    vars(box).update({name: {} for name in trouble})
+    polls(station, one, one, one, two)
+    until(lambda: station.ctl("account", "poll", "a").code == 0 and not box.messages, 10)
+    box.add(one)
+    polls(station, one, one, one, one, two)
+
+
+def test_too_large_and_numbered_anew(station, new_box):
+    """Of what is left there as too large one note tells."""
+    box = new_box("pop3", contents=[numbered(1)[0] + 3000 * b"x\r\n"])
+    deleting(station, box, maxMessageSize=2000)
+    station.ctl("account", "poll", "a")
+    note, = contents(station)
+    box.uidls = {1: "anew"}
+    polls(station, note)
+    assert len(box.messages) == 1
+
+
+def test_left_there_and_out_of_sight_for_a_while(station, new_box):
+    """Under its own UIDL again."""
+    one, two = numbered(1, 2)
+    box = new_box("pop3", contents=[one])
+    box.announce = {1: 9000}
+    deleting(station, box)
+    polls(station, one)
+    with box.lock:
+        kept, box.messages = box.messages, []
+    polls(station, one)
+    with box.lock:
+        box.messages = kept
+    box.add(two)
+    polls(station, one, two)
+    assert [message.uid for message in box.messages] == [1]
+
+
+def test_the_same_alarm_again(station, new_box):
+    """Byte for byte, while the one before goes from the list: what was deleted there does not stand for others."""
+    one, = numbered(1)
+    box = new_box("pop3", contents=[one])
+    deleting(station, box)
+    for count in range(1, 4):
+        station.ctl("account", "poll", "a")
+        assert contents(station) == count * [one]
+        box.add(one)
+
+
+def test_as_announced_after_all_and_not_deleted(station, new_box):
+    """It came as something else first: the server is told until it answers, as of any other."""
+    one, = numbered(1)
+    box = new_box("pop3", contents=[one])
+    box.announce = {1: 9000}
+    deleting(station, box)
+    polls(station, one)
+    box.announce, box.failing = {}, {"QUIT": "-ERR not now"}
+    polls(station, one)
+    assert box.said("DELE") and len(box.messages) == 1
+    box.failing = {}
+    polls(station, one)
+    assert not box.messages
+
+
 @pytest.mark.parametrize("policy", ("markAsRead", "delete"))
 @pytest.mark.parametrize("transport", BOTH)
 def test_two_daemons_at_one_mailbox(new_station, dovecot, box, transport, policy):

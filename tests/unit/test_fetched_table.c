@@ -50,11 +50,11 @@ struct pruned {
         bool some;
 };
 
-static void on_pruned(void *ctx, bool some, const struct cause *cause)
+static void on_pruned(void *ctx, enum uidls_gone gone, const struct cause *cause)
 {
         struct pruned *pruned = ctx;
 
-        pruned->some = some;
+        pruned->some = gone != NONE_GONE;
         answered(&pruned->answer, cause);
 }
 

@@ -972,7 +972,8 @@ START_TEST(new_uidvalidity)
 }
 END_TEST
 
-static void on_pruned(unused_arg void *ctx, unused_arg bool some, unused_arg const struct cause *cause)
+static void on_pruned(unused_arg void *ctx, unused_arg enum uidls_gone gone,
+                      unused_arg const struct cause *cause)
 {
 }
 
@@ -992,9 +993,9 @@ START_TEST(uidl_used_again)
 }
 END_TEST
 
-static void on_list_pruned(void *ctx, bool some, const struct cause *cause)
+static void on_list_pruned(void *ctx, enum uidls_gone gone, const struct cause *cause)
 {
-        ck_assert(some);
+        ck_assert(gone != NONE_GONE);
         answered(ctx, cause);
 }
 
@@ -1071,6 +1072,35 @@ START_TEST(gone_and_here_again)
         look_over();
         ck_assert_uint_eq(deliver_one(&keeps, uidl_entry("x1"), "Subject: b\r\n\r\n", false).again, 0);
         check_files(3, 0);
+}
+END_TEST
+
+/* Of an account that deletes x1 and x2 hold the same: x1 is of before it did, and x2 it was to delete, of
+ * which the server said nothing. Of three that look like them one is x1, also where they come in one batch.
+ */
+START_TEST(left_and_numbered_anew)
+{
+        struct delivery_target deletes = {
+                .account = "in", .folder = "", .tell_server = true, .again_is_known = true, .deletes = true
+        };
+        struct delivery_target keeps = { .account = "in", .folder = "", .again_is_known = true };
+        struct mailbox_entry entries[] = { uidl_entry("x1"), uidl_entry("x2"), uidl_entry("y1"),
+                                           uidl_entry("y2"), uidl_entry("y3") };
+        struct delivery *delivery = NULL;
+
+        deliver_one(&keeps, entries[0], "Subject: a\r\n\r\n", false);
+        deliver_one(&deletes, entries[1], "Subject: a\r\n\r\n", false);
+        prune_to("y1");
+        delivery = delivery_new(&deletes);
+        delivery_reconcile(delivery, true);
+        for (size_t i = 2; i < 5; i++)
+                deliver(delivery, &entries[i], "Subject: a\r\n\r\n");
+        ck_assert_uint_eq(commit_well(delivery, 0).again, 1);
+        check_files(4, 0);
+        look_over();
+        /* Not answered, and gone for longer than one look: another one, whatever its UIDL. */
+        ck_assert_uint_eq(deliver_one(&deletes, entries[1], "Subject: a\r\n\r\n", false).again, 0);
+        check_files(5, 0);
 }
 END_TEST
 
@@ -1779,6 +1809,7 @@ int main(void)
         tcase_add_test(tests, uidl_used_again);
         tcase_add_test(tests, numbered_anew_and_missing);
         tcase_add_test(tests, gone_and_here_again);
+        tcase_add_test(tests, left_and_numbered_anew);
         tcase_add_test(tests, uidl_twice_in_one_batch);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_loop_test(tests, many_files_are_synced_at_once, 0, 3);
