@@ -430,3 +430,44 @@ def test_more_messages_than_are_held_at_once(station, new_box):
     before = len(box.said("RETR"))
     poll(station, timeout=120)
     assert len(box.said("RETR")) == before
+
+
+def answer(talk, message, uid=None, content=None):
+    content = message.content if content is None else content
+    talk.say(f"* {talk.view.index(message) + 1} FETCH (UID {uid or message.uid} BODY[] {{{len(content)}}}\r\n")
+    talk.send(content)
+    talk.say(")\r\n")
+
+
+def beside(what):
+    """That is said ahead of a message that is asked for."""
+    def odd(talk, message):
+        talk.say(what)
+        answer(talk, message)
+    return odd
+
+
+def answered_twice(talk, message):
+    answer(talk, message)
+    answer(talk, message)
+
+
+def answered_for_another(talk, message):
+    answer(talk, message, uid=99999, content=b"Subject: nobody asked\r\n\r\n")
+    answer(talk, message)
+
+
+def test_answers_that_nobody_asked_for(station, new_box):
+    """Said amid a fetch: each message is here once all the same, none besides, and nothing is deleted that is not here."""
+    sent = [b"Subject: %d\r\n\r\nbody\r\n" % number for number in range(300)]
+    box = new_box(contents=sent)
+    box.odd = {3: answered_twice, 9: answered_for_another, 31: beside("* 1 FETCH (UID 0 BODY[] {3}\r\nabc)\r\n"),
+               40: beside("* 1 FETCH (UID 99999999999999999999 BODY[] {3}\r\nabc)\r\n"), 77: beside("* 3 EXISTS\r\n* 0 EXISTS\r\n"),
+               100: beside("* OK [UIDVALIDITY 4711] anew\r\n"), 120: beside("* OK [UIDVALIDITY 0] x\r\n* OK [UIDNEXT 0] x\r\n"),
+               150: beside("* 150 FETCH (UID 150 FLAGS (\\Deleted \\Seen))\r\n"), 200: beside("* 200 EXPUNGE\r\n")}
+    incoming(station, box, deliveryPolicy="delete")
+    poll(station, timeout=60)
+    box.odd.clear()
+    poll(station, timeout=60)
+    assert station.received("a") == sorted(sent)
+    assert not box.messages
