@@ -165,14 +165,19 @@ int fetched_find_left(struct database *db, const struct fetched_key *key, struct
         return more > 0 ? sqlite3_column_int(rows, 1) : more;
 }
 
+/* One that has just gone, and what was under its own UIDL: a mailbox that is numbered back has both of one
+ * message, and the other one would stand for another alarm. */
 int fetched_left_came(struct database *db, const struct fetched_key *key, struct value digest,
                       struct cause *cause)
 {
-        return db_run(db, cause,
-                      "UPDATE seen SET told = 1 WHERE (place, uidvalidity, uid, uidl, generation) ="
-                      " (SELECT place, uidvalidity, uid, uidl, generation FROM seen WHERE " LEFT_IS
-                      " ORDER BY uidl, generation LIMIT 1)",
-                      VALUES(LEFT_VALUES(key, digest)));
+        if (db_run(db, cause,
+                   "UPDATE seen SET told = 1 WHERE (place, uidvalidity, uid, uidl, generation) ="
+                   " (SELECT place, uidvalidity, uid, uidl, generation FROM seen WHERE " LEFT_IS
+                   " ORDER BY gone DESC, uidl, generation LIMIT 1)",
+                   VALUES(LEFT_VALUES(key, digest))) < 0)
+                return -1;
+        return db_run(db, cause, "UPDATE seen SET told = 1 WHERE " SEEN_KEY_IS " AND gone = 1 AND told = 2",
+                      VALUES(SEEN_KEY_VALUES(key)));
 }
 
 static struct inbox_row inbox_row_of(const struct fetched_record *record)

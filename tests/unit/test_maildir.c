@@ -1104,6 +1104,30 @@ START_TEST(left_and_numbered_anew)
 }
 END_TEST
 
+/* Numbered anew while the policy keeps, and back again when it deletes: both rows of the one message stand
+ * for it, and for no other one that looks the same. */
+START_TEST(left_and_numbered_back)
+{
+        struct delivery_target deletes = {
+                .account = "in", .folder = "", .tell_server = true, .again_is_known = true, .deletes = true
+        };
+        struct delivery_target keeps = { .account = "in", .folder = "", .again_is_known = true };
+
+        deliver_one(&keeps, uidl_entry("x1"), "Subject: a\r\n\r\n", false);
+        prune_to("y1");
+        ck_assert_uint_eq(deliver_one(&keeps, uidl_entry("y1"), "Subject: a\r\n\r\n", true).again, 1);
+        look_over();
+        prune_to("x1");
+        ck_assert_uint_eq(deliver_one(&deletes, uidl_entry("x1"), "Subject: a\r\n\r\n", true).again, 1);
+        ck_assert_uint_eq(deliver_one(&deletes, uidl_entry("z1"), "Subject: a\r\n\r\n", true).again, 0);
+        check_files(2, 0);
+        look_over();
+        prune_to("z1"); /* x1 was deleted */
+        ck_assert_uint_eq(deliver_one(&deletes, uidl_entry("x1"), "Subject: a\r\n\r\n", false).again, 0);
+        check_files(3, 0);
+}
+END_TEST
+
 START_TEST(uidl_twice_in_one_batch)
 {
         struct delivery *delivery = delivery_new(&pop3);
@@ -1810,6 +1834,7 @@ int main(void)
         tcase_add_test(tests, numbered_anew_and_missing);
         tcase_add_test(tests, gone_and_here_again);
         tcase_add_test(tests, left_and_numbered_anew);
+        tcase_add_test(tests, left_and_numbered_back);
         tcase_add_test(tests, uidl_twice_in_one_batch);
         tcase_add_loop_test(tests, disk_fails, 0, 4);
         tcase_add_loop_test(tests, many_files_are_synced_at_once, 0, 3);
