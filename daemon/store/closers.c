@@ -3,6 +3,7 @@
 #include "daemon/store/closers.h"
 
 #include "common/limits.h"
+#include "daemon/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +26,11 @@
 #include <unistd.h>
 
 enum {
-        SLOW_MS = 20,      /* at one close: it hangs, or likely does */
-        HANGS_MS = 1000,   /* it does: it is killed, which ends what can be ended */
-        IDLE_S = 1,        /* then it ends */
+        SLOW_MS = 20,    /* at one close: it hangs, or likely does */
+        HANGS_MS = 1000, /* it does: it is killed, which ends what can be ended */
+        IDLE_S = 1,      /* then it ends */
+        LOOK_MS = 1000,  /* between two looks at them */
+        LOOK_MOST_MS = 60000,
         HIGHEST = 1 << 20, /* descriptors that the guard looks at, at most */
 };
 
@@ -44,12 +47,18 @@ struct closers_shared {
         } closers[LIMIT_CLOSERS];
 };
 
+_Static_assert(!(LIMIT_WAITING_FILES & (LIMIT_WAITING_FILES - 1)), "the counters go round, and the ring too");
+
 static struct closers_shared *shared;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
 static pid_t pids[LIMIT_CLOSERS];                        /* 0: none */
 static int self = -1;                                    /* a pidfd: stands for this process in poll() */
 static dev_t own_device;                                 /* of the state folder */
 static unsigned descriptors;                             /* there can be so many */
+static bool is_looked_at;                                /* `look` is set, or will be */
+static bool ends;                                        /* the loop */
+static struct timer *look;                               /* the loop's alone, as its pause */
+static int64_t pause_ms;
 
 /* ---- in processes of their own: calls of the kernel, nothing else ---- */
 
@@ -244,16 +253,55 @@ static void look_after(void)
                 begin(place);
 }
 
+/* Nobody else may ever give something or ask again: until all is closed and each closer has ended, somebody
+ * must end those that hang, begin others, and begin one where that was not possible before. */
+static void look_again(unused_arg void *ctx)
+{
+        bool closers = false, more;
+
+        pthread_mutex_lock(&lock);
+        look_after();
+        for (size_t i = 0; i < LIMIT_CLOSERS; i++)
+                closers = closers || pids[i];
+        is_looked_at = more = closers || files_waiting();
+        pthread_mutex_unlock(&lock);
+        pause_ms = closers ? LOOK_MS : pause_ms * 2 < LOOK_MOST_MS ? pause_ms * 2 : LOOK_MOST_MS;
+        if (more)
+                timer_set(look, pause_ms);
+}
+
+static void look_begin(unused_arg void *ctx)
+{
+        if (ends)
+                return;
+        if (!look)
+                look = timer_new(look_again, NULL);
+        pause_ms = LOOK_MS;
+        timer_set(look, pause_ms);
+}
+
+static void look_end(unused_arg void *ctx)
+{
+        ends = true;
+        timer_free(take(look));
+}
+
 void closers_take(int fd)
 {
+        bool first = false;
+
         pthread_mutex_lock(&lock);
         if (shared && files_waiting() < LIMIT_WAITING_FILES) { /* else it stays open: that hurts less */
                 uint32_t asked = atomic_load(&shared->asked);
                 atomic_store(&shared->files[asked % LIMIT_WAITING_FILES], fd);
                 atomic_store(&shared->asked, asked + 1);
                 look_after();
+                first = !is_looked_at;
+                is_looked_at = true;
         }
         pthread_mutex_unlock(&lock);
+        if (first)
+                loop_post(look_begin, NULL);
 }
 
 bool closers_hang(void)
@@ -280,6 +328,8 @@ void closers_open(const char *state_directory)
         (void)getrlimit(RLIMIT_NOFILE, &limit);
         descriptors = limit.rlim_cur < HIGHEST ? (unsigned)limit.rlim_cur : HIGHEST;
         own_device = stat(state_directory, &st) == 0 ? st.st_dev : 0;
+        is_looked_at = ends = false;
+        loop_on_close(look_end, NULL);
         if (self < 0)
                 self = (int)syscall(SYS_pidfd_open, getpid(), 0);
         if (!shared) {

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 
@@ -71,3 +72,38 @@ def test_they_end_with_the_daemon(station):
     station.kill()
     until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in closers), 20)
     station.start()
+
+
+def lingering():
+    """A connection whose close waits for its peer, which reads nothing; the other end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(1 << 16))
+    return ours, theirs
+
+
+def test_what_waits_for_those_that_hang(station):
+    """Nobody says anything more: what is behind them is closed all the same, and no process is left."""
+    hanging = [lingering() for _ in range(CLOSERS + 4)]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(station.socket)
+        for start in range(0, len(hanging), 4):
+            some = [ours for ours, _ in hanging[start:start + 4]]
+            socket.send_fds(client, [FRAME[:1]], [ours.fileno() for ours in some])
+            for ours in some:
+                ours.close()        # while it is on its way: the daemon's is the last one
+            client.sendall(FRAME[1:])
+            while not client.recv(65536).endswith(b"\0"):
+                pass
+    for end in hand_in(station, 8):
+        with end:
+            end.settimeout(15)
+            assert end.recv(1) == b""
+    until(lambda: not children(station.process.pid), 30)
+    for _, theirs in hanging:
+        theirs.close()
