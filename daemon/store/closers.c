@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "daemon/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -47,7 +48,7 @@ struct closers_shared {
         } closers[LIMIT_CLOSERS];
 };
 
-_Static_assert(!(LIMIT_WAITING_FILES & (LIMIT_WAITING_FILES - 1)), "the counters go round, and the ring too");
+static_assert(!(LIMIT_WAITING_FILES & (LIMIT_WAITING_FILES - 1)), "the counters go round, and the ring too");
 
 static struct closers_shared *shared;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
