@@ -1368,7 +1368,7 @@ START_TEST(killed_at_any_moment)
                 reclose();
         }
         reopen();
-        size_t before = files_in("new"), cursor = present_cursor();
+        size_t cursor = present_cursor();
         struct delivery *delivery = delivery_new(&imap);
         for (uint32_t uid = (uint32_t)cursor + 1; uid <= cursor + 3; uid++) {
                 struct mailbox_entry entry = uid_entry(uid);
@@ -1376,7 +1376,7 @@ START_TEST(killed_at_any_moment)
         }
         struct commit done = commit_well(delivery, (uint32_t)cursor + 3);
         ck_assert_uint_eq(files_in("new"), cursor + 3);
-        ck_assert_uint_eq(done.again, before - cursor);
+        ck_assert_uint_eq(done.again, 0); /* nor were those of a file without a row told of before */
 }
 END_TEST
 
