@@ -129,9 +129,7 @@ DEPS_service  := service outgoing incoming smtp imap pop3 $(DEPS_runner)
 DEPS_control  := control $(DEPS_service)
 DEPS_smtpd   := smtpd esmtp $(DEPS_control)
 DEPS_ctl     := ctl $(DEPS_esmtp)
-libs_of = $(leak_roots) $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
-# From where leaks are looked for, at a third less of the time: see there.
-leak_roots := $(if $(filter asan,$(FLAVOUR)),$(BUILD)/tests/leak_roots.o)
+libs_of = $(foreach l,$(DEPS_$(1)),$(call lib,$(l)))
 
 # Flags are a prerequisite like any other: objects of other flags than these are built again. The Makefile itself is
 # none: most of it says nothing of them. WERROR=1 says that everything here passes, so it compiles again what was compiled
@@ -180,7 +178,7 @@ $(BUILD)/emailsecd: $(call obj,daemon/main.c) $(call libs_of,smtpd)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(daemon_libs)
 $(BUILD)/emailsecctl: $(call obj,ctl/main.c) $(call libs_of,ctl)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
-$(BUILD)/emailsec-deliver: $(call obj,daemon/deliver/main.c) $(call libs_of,common)
+$(BUILD)/emailsec-deliver: $(call obj,daemon/deliver/main.c) $(call lib,common)
 	$(call say,LD)$(CC) $(CFLAGS) $(EM_LDFLAGS) $(LDFLAGS) -o $@ $^ $(ctl_libs)
 # These libraries cost the tool's start more than all the rest: GMime is loaded when a message needs it, libcrypto when a
 # client certificate is imported.
