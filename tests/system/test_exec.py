@@ -3,6 +3,7 @@
 lost. The socket is served as a service manager would: a process for each connection, with it as standard input."""
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -233,11 +234,12 @@ def test_a_helper_that_dies_or_babbles(station, new_box, out):
     answers = [b"", b"{}\0", b"nonsense\0", b'{"status": 0}', b"x" * 100000, b'{"status"\0: 0}\0', b"\0"]
 
     def serve():
-        for one in answers:
-            peer, _ = server.accept()
-            with peer, contextlib.suppress(OSError):
-                peer.recv(65536)
-                peer.sendall(one)
+        with contextlib.suppress(OSError):      # closed
+            for one in itertools.chain(answers, itertools.repeat(b"")):     # the station looks once by itself, too
+                peer, _ = server.accept()
+                with peer, contextlib.suppress(OSError):
+                    peer.recv(65536)
+                    peer.sendall(one)
     threading.Thread(target=serve, daemon=True).start()
     incoming(station, box, deliverTo="exec:true", pollRate=3600, enabled=False)
     station.ctl("account", "enable", "a")
